@@ -59,6 +59,8 @@ class BotorchAcquisition(ABC):
 
     supports_q_batch: ClassVar[bool] = False
     supports_multi_objective: ClassVar[bool] = False
+    has_energy_values: ClassVar[bool] = False
+    """True if its values are energies, which scale with those of the problem."""
 
     @abstractmethod
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:

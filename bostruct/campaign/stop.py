@@ -9,11 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from typing import Protocol, runtime_checkable
 
 from bostruct.campaign.analysis.hypervolume_history import FrontState
 from bostruct.errors import InputError, check_count, check_positive, error_message
 from bostruct.objectives import OptimizationConfig
+
+RELATIVE_IMPROVEMENT = 1e-3
+"""Smallest improvement, in units of the difference of the median and the lowest energy."""
 
 
 @dataclass(frozen=True)
@@ -170,31 +174,42 @@ class NoImprovement(StoppingCriterion):
 
     Args:
         patience: Number of evaluations without improvement, failed ones included.
-        min_improvement: Smallest decrease that is an improvement, eV.
+        min_improvement: Smallest decrease that is an improvement, eV; None for a thousandth of the
+            difference between the median and the lowest energy so far.
     """
 
     patience: int
-    min_improvement: float = 1e-3
+    min_improvement: float | None = None
 
     def __post_init__(self) -> None:
         check_count("patience", self.patience)
-        if not (math.isfinite(self.min_improvement) and self.min_improvement >= 0):
-            condition, value = "be finite and not negative", self.min_improvement
+        value = self.min_improvement
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            condition = "be finite and not negative"
             raise InputError(error_message("min_improvement", condition, value, "In eV."))
 
     def reason(self, progress: Progress) -> str | None:
         """Return the number of evaluations once it reaches `patience`."""
         initial = progress.lowest_initial_energy
         best, since = math.inf if initial is None else initial, 0
+        least = self._min_improvement(progress)
         for i, energy in enumerate(progress.energies):
             if i in progress.relaxation_indices:
                 best = best if energy is None else min(best, energy)
                 continue
             since += 1
-            if energy is not None and energy < best - self.min_improvement:
+            if energy is not None and energy < best - least:
                 best, since = energy, 0
         holds = math.isfinite(best) and since >= self.patience
         return f"{since} evaluations without improvement" if holds else None
+
+    def _min_improvement(self, progress: Progress) -> float:
+        """Return the smallest decrease that is an improvement, eV."""
+        if self.min_improvement is not None:
+            return self.min_improvement
+        known = [energy for energy in progress.energies if energy is not None]
+        known = [energy for energy in known if math.isfinite(energy)]
+        return RELATIVE_IMPROVEMENT * (median(known) - min(known)) if known else 0.0
 
 
 @dataclass(frozen=True)

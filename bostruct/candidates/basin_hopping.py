@@ -24,6 +24,16 @@ from bostruct.candidates.generators import mutate, random_generators, sample_fro
 from bostruct.candidates.selection import Candidates, select_top
 from bostruct.errors import InputError, check_count, check_positive, error_message
 from bostruct.spaces import ContinuousSpace
+from bostruct.structures.problem_scale import ProblemScale
+
+MIN_IMPROVEMENT = 4e-4
+"""Least increase of the acquisition that is an improvement, in units of the scale of its values."""
+
+MAX_GRADIENT = 0.05
+"""Largest gradient component of a relaxed structure, in this unit for each bond length."""
+
+MAX_STEP = 0.075
+"""Largest change of a coordinate in one relaxation step, in bond lengths."""
 
 
 @final
@@ -35,15 +45,18 @@ class BasinHopping:
         n_candidates: the number of structures relaxed at once.
         n_rounds: the most batches; each but the first perturbs the best of all before it.
         patience: the number of batches in a row without an improvement after which it ends.
-        min_improvement: the least increase of the acquisition that is an improvement, eV.
+        min_improvement: the least increase of the acquisition that is an improvement, in its unit;
+            None for a fraction of the scale of its values.
         max_time_fraction: the time of the search as a fraction of that of an energy, up to which a
             campaign raises `effort`; see `with_effort`.
         n_parents: the number of best structures that are perturbed.
         random_fraction: the fraction of the first batch that is random, equally many of each
             generator of the space; the rest are perturbed copies of the lowest energies.
         max_steps: the most relaxation steps.
-        fmax: the largest gradient component of a relaxed structure, eV/Å.
-        max_step: the largest change of a coordinate in one relaxation step, Å.
+        fmax: the largest gradient component of a relaxed structure, eV/Å; None for a fraction of
+            the scale of the values over a bond length.
+        max_step: the largest change of a coordinate in one relaxation step, Å; None for a fraction
+            of a bond length.
         exclude: names of moves and of random generators that are not used.
 
     Raises:
@@ -53,20 +66,21 @@ class BasinHopping:
     n_candidates: int = 32
     n_rounds: int = 8
     patience: int = 2
-    min_improvement: float = 1e-3
+    min_improvement: float | None = None
     max_time_fraction: float = 0.03
     n_parents: int = 12
     random_fraction: float = 0.5
     max_steps: int = 80
-    fmax: float = 0.05
-    max_step: float = 0.2
+    fmax: float | None = None
+    max_step: float | None = None
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("n_candidates", "n_rounds", "patience", "n_parents", "max_steps"):
             check_count(name, getattr(self, name))
         for name in ("fmax", "max_step", "min_improvement", "max_time_fraction"):
-            check_positive(name, getattr(self, name))
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
         if not 0 <= self.random_fraction <= 1:
             condition = "be a fraction between 0 and 1"
             raise InputError(error_message("random_fraction", condition, self.random_fraction))
@@ -84,6 +98,21 @@ class BasinHopping:
         factor = 2**effort
         return replace(self, n_rounds=self.n_rounds * factor, patience=self.patience * factor)
 
+    def with_scale(self, value_scale: float, length: float) -> BasinHopping:
+        """Return the search with the tolerances that suit a problem, but for those it has.
+
+        Args:
+            value_scale: the scale of differences of the acquisition.
+            length: the length of a bond, Å.
+        """
+        tolerances = {
+            "min_improvement": MIN_IMPROVEMENT * value_scale,
+            "fmax": MAX_GRADIENT * value_scale / length,
+            "max_step": MAX_STEP * length,
+        }
+        unknown = {name: x for name, x in tolerances.items() if getattr(self, name) is None}
+        return replace(self, **unknown)  # type: ignore[arg-type]
+
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
         return {"type": "BasinHopping", **asdict(self), "exclude": list(self.exclude)}
@@ -98,6 +127,9 @@ class BasinHopping:
     ) -> Candidates:
         """Return every structure that was relaxed, with its value.
 
+        Tolerances that are None follow the spread of `energies` and the radii of the space; a
+        campaign, which knows forces too, sets them before, see `with_scale`.
+
         Args:
             acq_function: the acquisition function, X `[b, d]` to `[b]`, larger is better.
             space: the space with its generators and moves.
@@ -108,15 +140,18 @@ class BasinHopping:
         Raises:
             InputError: A name in `exclude` is none of the space's, or nothing is left.
         """
-        dialogue = self.ask_and_tell(space, X_evaluated, energies, generator)
+        search = self._in_scale_of(space, energies)
+        assert search.fmax is not None
+        assert search.max_step is not None
+        dialogue = search.ask_and_tell(space, X_evaluated, energies, generator)
         starts = next(dialogue)
         while True:
             relaxed = relax(
                 acq_function,
                 starts,
-                fmax=self.fmax,
-                max_steps=self.max_steps,
-                max_step=self.max_step,
+                fmax=search.fmax,
+                max_steps=search.max_steps,
+                max_step=search.max_step,
                 project=space.project,
             )
             try:
@@ -142,6 +177,8 @@ class BasinHopping:
         Raises:
             InputError: A name in `exclude` is none of the space's, or nothing is left.
         """
+        min_improvement = self._in_scale_of(space, energies).min_improvement
+        assert min_improvement is not None
         generators, moves = self.generators_and_moves(space)
         lowest = energies.argsort(stable=True)[: self.n_parents]
         n_random = self.n_candidates
@@ -156,7 +193,7 @@ class BasinHopping:
         for _ in range(self.n_rounds - 1):
             best = select_top(pool, self.n_parents, space=space)
             reached = float(pool.acq_value[best[0]]) if len(best) else -torch.inf
-            n_idle = 0 if reached > top + self.min_improvement else n_idle + 1
+            n_idle = 0 if reached > top + min_improvement else n_idle + 1
             top = max(top, reached)
             if n_idle == self.patience:
                 break
@@ -165,6 +202,11 @@ class BasinHopping:
             starts, names = mutate(moves, parents, self.n_candidates, generator, successful)
             pool = Candidates.cat((pool, _to_candidates((yield starts), names)))
         return pool
+
+    def _in_scale_of(self, space: ContinuousSpace, energies: Tensor) -> BasinHopping:
+        """Return the search with all tolerances known, if need be from energies `[t]` eV."""
+        scale = ProblemScale.from_energies(energies, space.atomic_radii)
+        return self.with_scale(scale.energy, scale.length)
 
     def generators_and_moves(self, space: ContinuousSpace) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the space's ways to make random structures, and its moves.

@@ -24,6 +24,9 @@ from bostruct.candidates.selection import Candidates
 from bostruct.errors import InputError, check_count, check_positive, error_message
 from bostruct.spaces import DiscreteSpace, SupportsNeighbors
 
+MIN_IMPROVEMENT = 4e-4
+"""Least increase of the acquisition that is an improvement, in units of the scale of its values."""
+
 SCORING_CHUNK_SIZE = 256
 """Members whose acquisition is computed together."""
 
@@ -37,7 +40,9 @@ class EvolutionarySearch:
         n_candidates: the number of members made in a round.
         n_rounds: the most rounds; each but the first mutates the best of all before it.
         patience: the number of rounds in a row without an improvement after which it ends.
-        min_improvement: the least increase of the acquisition that is an improvement, eV.
+        min_improvement: the least increase of the acquisition that is an improvement, in its unit;
+            None for a fraction of the scale of its values, which a campaign knows; elsewhere any
+            increase is one.
         max_time_fraction: the time of the search as a fraction of that of an energy, up to which a
             campaign raises `effort`; see `with_effort`.
         n_parents: the number of best members that are mutated.
@@ -55,7 +60,7 @@ class EvolutionarySearch:
     n_candidates: int = 64
     n_rounds: int = 16
     patience: int = 4
-    min_improvement: float = 1e-3
+    min_improvement: float | None = None
     max_time_fraction: float = 0.03
     n_parents: int = 16
     random_fraction: float = 0.5
@@ -73,7 +78,8 @@ class EvolutionarySearch:
             check_count(name, getattr(self, name))
         check_count("n_local_searches", self.n_local_searches, 0)
         for name in ("min_improvement", "max_time_fraction"):
-            check_positive(name, getattr(self, name))
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
         if not 0 <= self.random_fraction <= 1:
             condition = "be a fraction between 0 and 1"
             raise InputError(error_message("random_fraction", condition, self.random_fraction))
@@ -86,6 +92,17 @@ class EvolutionarySearch:
         """
         factor = 2**effort
         return replace(self, n_rounds=self.n_rounds * factor, patience=self.patience * factor)
+
+    def with_scale(self, value_scale: float, length: float) -> EvolutionarySearch:
+        """Return the search with the least improvement that suits a problem, unless it has one.
+
+        Args:
+            value_scale: the scale of differences of the acquisition.
+            length: the length of a bond, Å, which does not matter here.
+        """
+        if self.min_improvement is not None:
+            return self
+        return replace(self, min_improvement=MIN_IMPROVEMENT * value_scale)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
@@ -129,7 +146,7 @@ class EvolutionarySearch:
         generator: torch.Generator,
     ) -> None:
         """Score random members, and mutated copies of the best, in rounds."""
-        moves = space.moves()
+        moves, min_improvement = space.moves(), self.min_improvement or 0.0
         count = self.n_candidates
         n_random = count if not len(X_parents) else round(self.random_fraction * count)
         random, names = sample_from(random_generators(space), n_random, generator, X_parents)
@@ -139,7 +156,7 @@ class EvolutionarySearch:
         for _ in range(self.n_rounds - 1):
             best = scored.best_new(self.n_parents)
             reached = float(scored.acq_value[best[0]]) if len(best) else -torch.inf
-            n_idle = 0 if reached > top + self.min_improvement else n_idle + 1
+            n_idle = 0 if reached > top + min_improvement else n_idle + 1
             top = max(top, reached)
             if n_idle == self.patience:
                 break

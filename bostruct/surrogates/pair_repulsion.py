@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors import PowerSpectra
-from bostruct.errors import check_positive
+from bostruct.errors import InputError, check_positive, error_message
 from bostruct.structures import (
     MAX_ATOMS_BRUTE_FORCE,
     Structures,
@@ -25,10 +25,14 @@ from bostruct.structures import (
     neighbor_table,
     periodic_image_arrays,
 )
+from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates.pair_repulsion_numba import (
     listed_repulsion_and_gradient,
     repulsion_and_gradient,
 )
+
+STRENGTH_FACTOR = 8.0
+"""Default strength, in units of the energy scale."""
 
 
 @final
@@ -37,19 +41,39 @@ class PairRepulsion:
     """Pair repulsion below a fraction of the bond length.
 
     Attributes:
-        strength: Energy of a pair at half the distance d, eV.
+        strength: Energy of a pair at half the distance d, eV; None for 8 times the energy scale of
+            the data that a surrogate is fitted to.
         range_factor: The distance d over the sum of the two radii.
 
     Raises:
         InputError: either is not positive.
     """
 
-    strength: float = 20.0
+    strength: float | None = None
     range_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        check_positive("strength", self.strength, "It is an energy in eV.")
+        if self.strength is not None:
+            check_positive("strength", self.strength, "It is an energy in eV.")
         check_positive("range_factor", self.range_factor, "It is a fraction of the bond length.")
+
+    def in_scale(self, scale: ProblemScale) -> PairRepulsion:
+        """Return the repulsion with the strength that suits a scale, unless it has one."""
+        if self.strength is not None:
+            return self
+        return replace(self, strength=STRENGTH_FACTOR * scale.energy)
+
+    @property
+    def known_strength(self) -> float:
+        """Strength, eV.
+
+        Raises:
+            InputError: it is left to the data.
+        """
+        if self.strength is None:
+            hint = "Give one, or take that of a scale: `in_scale(scale)`."
+            raise InputError(error_message("strength", "be known", None, hint))
+        return self.strength
 
     def __call__(self, structures: Structures, radii: Tensor) -> Tensor:
         """Return E `[b]`, differentiable in the positions.
@@ -57,6 +81,9 @@ class PairRepulsion:
         Args:
             structures: b structures of n atoms in total.
             radii: Radius of each atom, `[n]` Å.
+
+        Raises:
+            InputError: the strength is left to the data.
         """
         if (
             structures.device.type == "cpu"
@@ -106,8 +133,8 @@ class PairRepulsion:
             len(structures),
             spectra.cutoff,
             (self.range_factor * radii).contiguous().numpy(),
-            self.strength,
-            MIN_DISTANCE,
+            self.known_strength,
+            MIN_DISTANCE_RATIO,
         )
         return torch.from_numpy(energy), torch.from_numpy(gradient)
 
@@ -117,7 +144,7 @@ class PairRepulsion:
         Args:
             bond_length: Sum of the radii of the two atoms, Å.
         """
-        return 16 / 27 * self.strength / (self.range_factor * bond_length)
+        return 16 / 27 * self.known_strength / (self.range_factor * bond_length)
 
     def differentiable_energies(self, structures: Structures, radii: Tensor) -> Tensor:
         """Return E `[b]` by operations that torch differentiates any number of times."""
@@ -134,14 +161,14 @@ class PairRepulsion:
             vectors = torch.where(mask.unsqueeze(-1), vectors, beyond)
         r = torch.linalg.vector_norm(vectors, dim=-1)
         d = self.range_factor * (radii[neighbors] + radii.unsqueeze(1))
-        excess = (d / r.clamp(min=MIN_DISTANCE) - 1).clamp(min=0)
-        pair_energy = self.strength * excess.pow(3)
+        excess = (d / torch.maximum(r, MIN_DISTANCE_RATIO * d) - 1).clamp(min=0)
+        pair_energy = self.known_strength * excess.pow(3)
         energy = positions.new_zeros(len(structures))
         return energy.index_add(0, structures.index, pair_energy.sum(-1) / 2)
 
 
-MIN_DISTANCE = 1e-3
-"""Å; the energy of closer atoms is that at this distance, and stays finite."""
+MIN_DISTANCE_RATIO = 4e-4
+"""Fraction of d; the energy of closer atoms is that at this distance, and stays finite."""
 
 
 @final
@@ -161,8 +188,8 @@ class _PairRepulsionFunction(torch.autograd.Function):
             positions.detach().contiguous().numpy(),
             *periodic_image_arrays(structures, 2 * float(ranges.max())),
             ranges.numpy(),
-            pair_repulsion.strength,
-            MIN_DISTANCE,
+            pair_repulsion.known_strength,
+            MIN_DISTANCE_RATIO,
         )
         ctx.pair_repulsion, ctx.structures, ctx.radii = pair_repulsion, structures, radii
         ctx.save_for_backward(positions, torch.from_numpy(gradient))

@@ -22,7 +22,7 @@ def repulsion_and_gradient(
     n_images: Array,
     radii: Array,
     strength: float,
-    min_distance: float,
+    min_ratio: float,
 ) -> tuple[Array, Array]:
     """Return the energy of each structure, `[b]` eV, and its gradient, `[n, 3]` eV/Å.
 
@@ -34,7 +34,7 @@ def repulsion_and_gradient(
         n_images: `[b, 3]`, number of images along each direction, each way.
         radii: `[n]` Å; the repulsion begins where two of them touch.
         strength: Energy of a pair at half the sum of its radii, eV.
-        min_distance: Å; closer atoms count as this far.
+        min_ratio: Least distance in units of the sum of the radii; closer atoms count as this far.
     """
     energy = np.zeros(len(offsets) - 1, positions.dtype)
     gradient = np.zeros(positions.shape, positions.dtype)
@@ -51,7 +51,7 @@ def repulsion_and_gradient(
                     base[axis] = -math.floor(fraction + 0.5)
                 d, pair_gradient[:] = radii[i] + radii[j], 0
                 pair_energy = _image_sum(
-                    x, base, cell[s], n_images[s], i == j, d, min_distance, pair_gradient
+                    x, base, cell[s], n_images[s], i == j, d, min_ratio * d, pair_gradient
                 )
                 # the pair of an atom and its own image is counted from either side
                 energy[s] += strength * pair_energy / (2 if i == j else 1)
@@ -73,7 +73,7 @@ def listed_repulsion_and_gradient(
     length_unit: float,
     radii: Array,
     strength: float,
-    min_distance: float,
+    min_ratio: float,
 ) -> tuple[Array, Array]:
     """Return the energy of each structure, `[b]` eV, and its gradient, `[n, 3]` eV/Å.
 
@@ -89,7 +89,7 @@ def listed_repulsion_and_gradient(
         length_unit: Å.
         radii: `[n]` Å; the repulsion begins where two of them touch.
         strength: Energy of a pair at half the sum of its radii, eV.
-        min_distance: Å; closer atoms count as this far.
+        min_ratio: Least distance in units of the sum of the radii; closer atoms count as this far.
     """
     energy = np.zeros(n_structures, vectors.dtype)
     gradient = np.zeros((len(index), 3), vectors.dtype)
@@ -106,7 +106,7 @@ def listed_repulsion_and_gradient(
             if square >= d * d:  # NaN goes on, and shows in the result
                 continue
             r = math.sqrt(square)
-            least = min_distance / length_unit
+            least = min_ratio * d
             excess = d / max(r, least) - 1 if r == r else r
             energy[index[i]] += 0.5 * strength * excess**3
             if r >= least:

@@ -21,7 +21,7 @@ def soap_to_state(
         pair_repulsion: The pair prior, or None.
         *sizes: Further integers of the model, kept after `n_max` and `l_max`.
     """
-    pair = pair_repulsion and [pair_repulsion.strength, pair_repulsion.range_factor]
+    pair = pair_repulsion and [pair_repulsion.known_strength, pair_repulsion.range_factor]
     lengths = [soap.cutoff, soap.center_atom_weight, soap.species_similarity]
     return {
         "species": torch.tensor(soap.species),

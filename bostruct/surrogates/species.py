@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bostruct.spaces import Space
 from bostruct.structures import Structures, covalent_radii
+from bostruct.structures.problem_scale import ProblemScale
 
 
 def species_radii(structures: Structures, space: Space | None) -> tuple[tuple[int, ...], Tensor]:
@@ -25,3 +26,16 @@ def species_radii(structures: Structures, space: Space | None) -> tuple[tuple[in
             atomic_radii = space.atomic_radii.cpu()[space.numbers.cpu() == number]
             radii[k] = atomic_radii[0] if len(atomic_radii) else radii[k]
     return tuple(numbers.tolist()), radii
+
+
+def problem_scale(structures: Structures, space: Space | None) -> ProblemScale:
+    """Return the scale of a problem from its training data.
+
+    Args:
+        structures: The training data.
+        space: Space whose radii replace the covalent ones; or None.
+    """
+    species, radii = species_radii(structures, space)
+    numbers = torch.tensor(species, device=structures.device)
+    index = torch.searchsorted(numbers, structures.numbers)
+    return ProblemScale.from_structures(structures, radii.to(structures.positions)[index])

@@ -17,13 +17,17 @@ from torch import Tensor
 
 from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures
+from bostruct.structures.composition_residuals import composition_residuals
+from bostruct.structures.composition_residuals import species_counts as species_counts
+from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 
 PAIRS_PER_CHUNK = 8192  # pairs of atoms whose descriptor gradients are in memory at once
 OUTLIER_RATIO = 3.0  # of a force or an energy to its median; above, the noise grows
-MIN_MEDIAN_FORCE, MIN_MEDIAN_ENERGY = 1.0, 0.1  # eV/Å, eV per atom: least medians
+MIN_MEDIAN_FORCE, MIN_MEDIAN_ENERGY = 1.0, 0.04  # in units of the scale, per atom: least medians
 EXCLUSION_RATIO = 5.0  # noise factor above which a structure is as good as left out
-MIN_FORCE_SCALE = 0.05  # eV/Å: all structures may be relaxed ones
+MIN_FORCE_SCALE = 0.05  # in units of the scale: all structures may be relaxed ones
+LENGTH_FRACTION = 0.38  # of a bond: length over which energies change
 NEIGHBORS_PER_ATOM = 64  # atoms within a cut-off, for the estimate of pairs
 
 
@@ -56,12 +60,16 @@ class Observations:
         energy: Energies less the prior mean, `[b]` eV.
         forces: Forces less those of the prior mean, `[n, 3]` eV/Å; NaN where unknown.
         noise_factor: Factor on the noise standard deviation of each structure, `[b]`, at least 1.
+        scale: Scale of the problem, of all its structures.
+        pair_repulsion: The pair prior with its strength, or None.
     """
 
     structures: Structures
     energy: Tensor
     forces: Tensor
     noise_factor: Tensor
+    scale: ProblemScale
+    pair_repulsion: PairRepulsion | None
 
     def chunks(self) -> Iterator[Observations]:
         """Yield parts of the data whose descriptor gradients fit into memory."""
@@ -73,11 +81,12 @@ class Observations:
     def subset(self, rows: slice) -> Observations:
         """Return some of the structures."""
         atoms = torch.split(self.forces, self.structures.counts.tolist())
-        return Observations(
-            self.structures[rows],
-            self.energy[rows],
-            torch.cat(atoms[rows]),
-            self.noise_factor[rows],
+        return replace(
+            self,
+            structures=self.structures[rows],
+            energy=self.energy[rows],
+            forces=torch.cat(atoms[rows]),
+            noise_factor=self.noise_factor[rows],
         )
 
     def subsample(self, max_count: int) -> Observations:
@@ -111,7 +120,7 @@ class Observations:
         return counts / self.noise_factor.unsqueeze(-1)
 
     def force_scale(self) -> float:
-        """Return the root mean square force, eV/Å, at least `MIN_FORCE_SCALE`.
+        """Return the root mean square force, eV/Å, at least `MIN_FORCE_SCALE` of the scale.
 
         Where no forces are known, the standard deviation of the energies stands in.
         """
@@ -119,20 +128,12 @@ class Observations:
         known = forces[forces.isfinite()]
         if not known.numel():
             known = self.energy / self.structures.counts.sqrt() / self.noise_factor
-        return max(float(known.square().mean().sqrt()), MIN_FORCE_SCALE)
+            known = known / self.length_scale()
+        return max(float(known.square().mean().sqrt()), MIN_FORCE_SCALE * self.scale.force)
 
-
-def species_counts(structures: Structures, species_index: Tensor, n_species: int) -> Tensor:
-    """Return the number of atoms of each species, `[b, species]`.
-
-    Args:
-        structures: b structures of n atoms in total.
-        species_index: Species of each atom, `[n]`.
-        n_species: Number of species.
-    """
-    rows = torch.nn.functional.one_hot(species_index, n_species).to(structures.positions)
-    counts = rows.new_zeros(len(structures), n_species)
-    return counts.index_add(0, structures.index, rows)
+    def length_scale(self) -> float:
+        """Return the length over which energies change, Å."""
+        return LENGTH_FRACTION * self.scale.length
 
 
 def prepare_observations(
@@ -156,11 +157,14 @@ def prepare_observations(
         raise InputError(error_message("energy", "be known and finite", "missing", hint))
     if forces is None:
         forces = torch.full_like(structures.positions, torch.nan)
+    scale = ProblemScale.from_structures(structures, radii)
     if pair_repulsion is not None:
+        pair_repulsion = pair_repulsion.in_scale(scale)
         prior, gradient = pair_repulsion.energy_and_gradient(structures, radii)
         energy, forces = energy - prior, forces + gradient
-    noise_factor = _noise_factor(structures, energy, forces)
-    return Observations(structures.without_results(), energy, forces, noise_factor)
+    noise_factor = _noise_factor(structures, energy, forces, scale)
+    bare = structures.without_results()
+    return Observations(bare, energy, forces, noise_factor, scale, pair_repulsion)
 
 
 def prior_mean(
@@ -186,18 +190,24 @@ def prior_mean(
     return energy + pair_repulsion(structures, radii[species_index])
 
 
-def _noise_factor(structures: Structures, energy: Tensor, forces: Tensor) -> Tensor:
+def _noise_factor(
+    structures: Structures, energy: Tensor, forces: Tensor, scale: ProblemScale
+) -> Tensor:
     """Return the factor `[b]` on the noise of each structure, at least 1.
 
     Structures whose largest force, or energy per atom above the lowest, is many times the median
-    say little about low minima, and one with overlapping atoms must not spoil the fit.
+    say little about low minima, and one with overlapping atoms must not spoil the fit. Energies
+    are compared less those of the composition.
     """
-    per_atom = energy / structures.counts
+    species, species_index = structures.numbers.unique(return_inverse=True)
+    composition = species_counts(structures, species_index, len(species))
+    per_atom = composition_residuals(energy, composition) / structures.counts
     height = per_atom - per_atom.min()
     size = torch.linalg.vector_norm(forces.nan_to_num(), dim=-1)
     largest = torch.zeros_like(height).scatter_reduce(0, structures.index, size, "amax")
     factor = torch.ones_like(height)
-    for value, minimum in ((height, MIN_MEDIAN_ENERGY), (largest, MIN_MEDIAN_FORCE)):
+    minima = MIN_MEDIAN_ENERGY * scale.energy, MIN_MEDIAN_FORCE * scale.force
+    for value, minimum in zip((height, largest), minima, strict=True):
         median = value.median().clamp(min=minimum)
         factor = torch.maximum(factor, value / (OUTLIER_RATIO * median))
     return factor * (factor / EXCLUSION_RATIO).clamp(min=1) ** 3

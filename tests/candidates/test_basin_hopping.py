@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bostruct.candidates import BasinHopping, basin_hopping, select_top
+from bostruct.candidates.basin_hopping import MAX_GRADIENT, MAX_STEP, MIN_IMPROVEMENT
 from bostruct.errors import InputError
 from bostruct.spaces import Cluster
 
@@ -105,6 +106,25 @@ def test_later_rounds_never_lose_the_best(space, known):
     assert best[-1] > best[0]
 
 
+def test_tolerances_are_in_the_scale_of_a_problem_unless_they_are_given():
+    found = BasinHopping(fmax=0.3).with_scale(20.0, 2.0)
+    assert (found.fmax, found.max_step) == (0.3, MAX_STEP * 2.0)
+    assert found.min_improvement == MIN_IMPROVEMENT * 20.0
+    assert BasinHopping().with_scale(20.0, 2.0).fmax == MAX_GRADIENT * 10.0
+    given = BasinHopping(fmax=1.0, max_step=1.0, min_improvement=1.0)
+    assert given.with_scale(20.0, 2.0) == given
+
+
+def test_without_a_scale_it_is_that_of_the_energies(space, known):
+    """In another unit of energy a search of its own takes the same steps."""
+    X, energies = known
+    small = BasinHopping(n_candidates=4, n_rounds=2, max_steps=4)
+    found = small(value, space, X, energies, stream(3))
+    other = small(lambda X: 256 * value(X), space, X, 256 * energies, stream(3))
+    assert torch.equal(found.X, other.X)
+    assert torch.equal(found.n_steps, other.n_steps)
+
+
 @pytest.mark.parametrize("patience", [1, 2])
 def test_ends_when_nothing_better_is_found(space, known, patience):
     """No round gains a thousand eV on the first."""
@@ -150,6 +170,7 @@ def test_a_space_may_know_one_kind_of_random_structure(space, known):
     class Plain:
         sample, project, moves = space.sample, space.project, space.moves
         contains, is_duplicate = space.contains, space.is_duplicate
+        atomic_radii = space.atomic_radii
 
     one = BasinHopping(n_candidates=6, n_rounds=1, max_steps=1)
     found = one(value, Plain(), *known, stream(0))

@@ -31,4 +31,5 @@ def rows(laplace, structures):
     e = last.energy_noise_std * lesson.noise_factor * lesson.counts.sqrt()
     d = last.force_noise_std * lesson.noise_factor[lesson.index].repeat_interleave(3)
     F = torch.cat((f / e.unsqueeze(-1), slopes / d.unsqueeze(-1)))
-    return F, torch.cat((scale * lesson.energy / e, scale * lesson.forces.flatten() / d))
+    forces = scale / laplace.featurizer.length_scale() * lesson.forces.flatten()
+    return F, torch.cat((scale * lesson.energy / e, forces / d))

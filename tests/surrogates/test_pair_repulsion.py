@@ -10,9 +10,12 @@ from ase.build import bulk
 from bostruct.descriptors import SOAP
 from bostruct.errors import InputError
 from bostruct.structures import Structures, from_ase
+from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates import PairRepulsion
 from tests.descriptors.soap.test_neighbor_vectors import CUTOFF, slabs
+from bostruct.surrogates.pair_repulsion import STRENGTH_FACTOR
 
+WALL = PairRepulsion(strength=20.0)
 R = 1.32  # radius of every atom in these tests, Å
 D = 2 * R
 
@@ -23,7 +26,7 @@ def pair(r):
 
 def wall(structures, repulsion=None, radius=R):
     radii = torch.full(structures.positions.shape[:1], radius, dtype=torch.float64)
-    return (repulsion or PairRepulsion())(structures, radii)
+    return (repulsion or WALL)(structures, radii)
 
 
 def slopes(r):
@@ -43,6 +46,15 @@ def test_energy_at_half_the_distance_is_the_strength():
     torch.testing.assert_close(found, torch.tensor([20.0]).double())
     other = wall(pair(0.5 * 0.6 * 2 * R), PairRepulsion(strength=7.0, range_factor=0.6))
     torch.testing.assert_close(other, torch.tensor([7.0]).double())
+
+
+def test_the_default_strength_is_that_of_the_data():
+    scale = ProblemScale(energy=0.04, length=3.8)
+    found = PairRepulsion(range_factor=0.9).in_scale(scale)
+    assert found == PairRepulsion(strength=STRENGTH_FACTOR * 0.04, range_factor=0.9)
+    assert WALL.in_scale(scale) == WALL
+    with pytest.raises(InputError, match=r"`strength` must be known, got None.*in_scale"):
+        PairRepulsion()(pair(1.0), torch.full((2,), R, dtype=torch.float64))
 
 
 def test_is_exactly_zero_beyond():
@@ -94,7 +106,7 @@ def test_batch_is_the_sum_of_pairs_with_their_own_radii():
                 distance = (P[i] - P[j]).norm()
                 total += 20 * float((d / distance - 1).clamp(min=0)) ** 3
         expected.append(total)
-    found = PairRepulsion()(Structures.cat(parts), torch.cat(radii))
+    found = WALL(Structures.cat(parts), torch.cat(radii))
     torch.testing.assert_close(found, torch.tensor(expected).double())
 
 
@@ -121,7 +133,7 @@ def test_the_compiled_loop_equals_operations_of_torch(periodic):
     radii = 1.5 + 0.3 * torch.rand(n, dtype=torch.float64, generator=generator)
     weights = torch.randn(n, 3, dtype=torch.float64, generator=generator)
     found = []
-    for function in (PairRepulsion(), PairRepulsion().differentiable_energies):
+    for function in (WALL, WALL.differentiable_energies):
         positions = structures.positions.clone().requires_grad_()
         energy = function(replace(structures, positions=positions), radii)
         total = (energy * torch.tensor([1.0, 3.0])).sum()
@@ -137,14 +149,14 @@ def test_the_compiled_loop_equals_operations_of_torch(periodic):
 def test_a_lone_atom_feels_nothing(device):
     one = from_ase(Atoms("Cu"), device=device)
     radii = torch.full((1,), R, dtype=torch.float64, device=device)
-    found = PairRepulsion()(one, radii)
+    found = WALL(one, radii)
     assert found.tolist() == [0.0]
     assert found.device.type == device.type
 
 
 def test_follows_the_dtype():
     one = pair(1.0).to(dtype=torch.float32)
-    found = PairRepulsion()(one, torch.full((2,), R, dtype=torch.float32))
+    found = WALL(one, torch.full((2,), R, dtype=torch.float32))
     assert found.dtype == torch.float32
 
 

@@ -13,6 +13,7 @@ from ase.constraints import FixAtoms
 
 from bostruct.errors import InputError
 from bostruct.structures import Structures, from_ase
+from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates import LocalGP, PairRepulsion
 from bostruct.surrogates import training_data as module
 from bostruct.surrogates.training_data import (
@@ -164,14 +165,17 @@ def told_of(energy, forces, atoms=1):
         tags=torch.zeros(n, dtype=torch.int64),
     )
     trust = torch.ones(1, dtype=torch.float64)
-    return Observations(structures, energy.double(), forces.double(), trust)
+    scale = ProblemScale(energy=6.0, length=3.0)
+    return Observations(structures, energy.double(), forces.double(), trust, scale, None)
 
 
 def test_force_scale_without_forces_is_that_of_the_energies():
     nan = torch.full((4, 3), torch.nan)
-    assert told_of(torch.tensor([5.0]), nan).force_scale() == pytest.approx(2.5)
-    assert told_of(torch.tensor([0.0]), nan).force_scale() == MIN_FORCE_SCALE
-    assert told_of(torch.tensor([5.0]), torch.zeros(4, 3)).force_scale() == MIN_FORCE_SCALE
+    found = told_of(torch.tensor([5.0]), nan)
+    assert found.force_scale() == pytest.approx(2.5 / found.length_scale())
+    least = MIN_FORCE_SCALE * 2.0
+    assert told_of(torch.tensor([0.0]), nan).force_scale() == least
+    assert told_of(torch.tensor([5.0]), torch.zeros(4, 3)).force_scale() == least
 
 
 @pytest.mark.parametrize("size", [1, 40, 100])
@@ -224,7 +228,7 @@ def test_relaxed_structures_still_have_a_scale_of_forces():
     zero = torch.zeros(3, dtype=torch.float64)
     structures = replace(structures, energy=zero, forces=torch.zeros(3, 3).double())
     found = prepare_observations(structures, None, torch.ones(3))
-    assert found.force_scale() == MIN_FORCE_SCALE
+    assert found.force_scale() == MIN_FORCE_SCALE * found.scale.force
 
 
 def slabs(n, apply_constraint, seed=0):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
@@ -48,6 +49,7 @@ class LowerConfidenceBound(BotorchAcquisition):
 
     kappa: float = 1.3
     adaptive: bool = True
+    has_energy_values: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_kappa(self.kappa)
@@ -84,6 +86,7 @@ class qLowerConfidenceBound(MonteCarloAcquisition):  # noqa: N801 - BoTorch's pr
 
     kappa: float = 1.3
     n_samples: int = 512
+    has_energy_values: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -61,6 +61,7 @@ class ExpectedImprovement(ClosedFormImprovement):
     unlikely, which is nearly everywhere: prefer `LogExpectedImprovement` [A23].
     """
 
+    has_energy_values: ClassVar[bool] = True
     botorch_class = analytic.ExpectedImprovement
 
     def value_and_derivatives(
@@ -128,6 +129,7 @@ class qExpectedImprovement(MonteCarloImprovement):  # noqa: N801 - BoTorch's pre
         n_samples: The number of quasi-random samples; powers of two are best.
     """
 
+    has_energy_values: ClassVar[bool] = True
     botorch_class = monte_carlo.qExpectedImprovement
 
 
@@ -168,6 +170,7 @@ class qNoisyExpectedImprovement(NoisyImprovement):  # noqa: N801 - BoTorch's pre
         n_samples: The number of quasi-random samples; powers of two are best.
     """
 
+    has_energy_values: ClassVar[bool] = True
     botorch_class = monte_carlo.qNoisyExpectedImprovement
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.analytic import PosteriorStandardDeviation
@@ -16,6 +17,8 @@ from bostruct.acquisition.monte_carlo import MonteCarloAcquisition
 @dataclass(frozen=True)
 class StandardDeviation(BotorchAcquisition):
     """`σ` of the latent energy, whatever the energy."""
+
+    has_energy_values: ClassVar[bool] = True
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, 1, d] -> [b]` eV; needs the model alone."""
@@ -32,6 +35,7 @@ class qStandardDeviation(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefi
     """
 
     n_samples: int = 512
+    has_energy_values: ClassVar[bool] = True
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]` eV; needs the model alone."""

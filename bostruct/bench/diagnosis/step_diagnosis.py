@@ -21,6 +21,7 @@ from bostruct.campaign.records import Step, training_structures
 from bostruct.candidates import Candidates, select_top
 from bostruct.candidates.batched_lbfgs import relax
 from bostruct.surrogates import FittedModel
+from bostruct.surrogates.species import problem_scale
 
 MAX_ABS_Z = 2.0
 """Largest |z| of a correct prediction, in σ."""
@@ -70,7 +71,9 @@ def diagnose_step(
     shortfall = (selected.acquisition or 0.0) - value
     candidates = Candidates.unrelaxed(X, X.new_zeros(1), ["reference minimum"])
     numbers = [trial.number for trial in training]
-    relaxed = dict(zip(numbers, is_relaxed(training_structures(training, space)), strict=True))
+    structures = training_structures(training, space)
+    scale = problem_scale(structures, space)
+    relaxed = dict(zip(numbers, is_relaxed(structures, scale), strict=True))
     energies = torch.tensor([trial.energy for trial in training])
     proposed = select_top(
         candidates,
@@ -78,7 +81,7 @@ def diagnose_step(
         space=space,
         X_evaluated=torch.stack([trial.X for trial in before]),
         is_relaxed=torch.tensor([relaxed.get(trial.number, True) for trial in before]),
-        allow_resample=is_promising(model, X, energies),
+        allow_resample=is_promising(model, X, energies, scale),
     )
     if not len(proposed):
         cause = "excluded"

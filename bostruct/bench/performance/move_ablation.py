@@ -27,6 +27,7 @@ from bostruct.bench.tables import data_frame, terminal_table
 from bostruct.candidates import BasinHopping, relax
 from bostruct.candidates.batched_lbfgs import RelaxationResult
 from bostruct.errors import InputError, check_count, error_message
+from bostruct.structures.problem_scale import ProblemScale
 
 N_INITIAL, INITIAL_RELAXATION_STEPS = 6, 8
 """Number of initial structures, and of the relaxation steps of each."""
@@ -128,14 +129,20 @@ def best_energy_history(landscape: Landscape, search: BasinHopping, n_seeds: int
     All runs are relaxed together.
     """
     space, energy = landscape.space, landscape.energy
+    X = space.sample(N_INITIAL, torch.Generator().manual_seed(0))
+    scale = ProblemScale.from_energies(energy(X).detach(), space.atomic_radii)
+    search = search.with_scale(scale.energy, scale.length)
+    fmax, max_step = search.fmax, search.max_step
+    assert fmax is not None
+    assert max_step is not None
 
     def relaxed(X: Tensor, steps: int) -> RelaxationResult:
         return relax(
             lambda X: -energy(X),
             X,
-            fmax=search.fmax,
+            fmax=fmax,
             max_steps=steps,
-            max_step=search.max_step,
+            max_step=max_step,
             project=space.project,
         )
 

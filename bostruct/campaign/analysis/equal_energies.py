@@ -25,7 +25,6 @@ from torch import Tensor
 from bostruct.campaign.records import Trial
 from bostruct.spaces import DiscreteSpace, Pool, Space
 from bostruct.structures import Structures, build_neighbor_list
-from bostruct.structures.fingerprints import FINGERPRINT_CUTOFF
 
 MAX_EXPECTED_COINCIDENCES = 0.01
 """Expected number of equal pairs by chance above which energies count as discrete."""
@@ -38,6 +37,9 @@ ROUNDING = 1e-12
 
 SAME_DISTANCE = 0.005
 """Difference of two distances that count as equal, in units of the shortest one."""
+
+CUTOFF_FACTOR = 2.5
+"""Largest distance that is compared, in lengths of the longest bond."""
 
 FIRST_SHELL = 1.25
 """Distances to neighbors on a lattice, in units of the shortest one: potentials of a short range
@@ -135,8 +137,10 @@ def _differing_twins(
     if len(trials) < 2:
         return []
     decoded = space.decode(torch.stack([trial.X for trial in trials]))
+    cutoff = CUTOFF_FACTOR * 2 * float(space.atomic_radii.max())
     distances = [
-        _neighbor_distances(decoded[k], trial.forces, is_lattice) for k, trial in enumerate(trials)
+        _neighbor_distances(decoded[k], trial.forces, is_lattice, cutoff)
+        for k, trial in enumerate(trials)
     ]
     is_first = [_is_same(distances[0], other) for other in distances]
     if all(is_first):
@@ -152,7 +156,7 @@ def _are_equal(a: Tensor | None, b: Tensor | None) -> bool:
 
 
 def _neighbor_distances(
-    structures: Structures, forces: Tensor | None, is_lattice: bool
+    structures: Structures, forces: Tensor | None, is_lattice: bool, cutoff: float
 ) -> dict[tuple[int, int], Tensor]:
     """Return the sorted distances between atoms by their atomic numbers, Å.
 
@@ -160,8 +164,9 @@ def _neighbor_distances(
         structures: One structure.
         forces: `[a, 3]` eV/Å; atoms without any force do not count. None where unknown.
         is_lattice: True to take nearest neighbors alone.
+        cutoff: Largest distance, Å.
     """
-    neighbors = build_neighbor_list(structures, FINGERPRINT_CUTOFF)
+    neighbors = build_neighbor_list(structures, cutoff)
     r = torch.linalg.vector_norm(neighbors.vectors(structures.positions, structures.cell), dim=-1)
     pairs = torch.stack((neighbors.center, neighbors.neighbor))
     if is_lattice and len(r):

@@ -20,8 +20,9 @@ DECREASE_FACTOR, INCREASE_FACTOR = 0.7, 1.25
 """Changes of the factor without an improvement: after an energy more than one σ above its
 prediction, and after another one."""
 
-MIN_IMPROVEMENT = 1e-3
-"""eV; an energy must be lower than the lowest by more than this to be an improvement."""
+MIN_IMPROVEMENT = 5e-3
+"""Part of the predicted σ by more than which an energy must be lower than the lowest to be an
+improvement."""
 
 
 @runtime_checkable
@@ -54,7 +55,12 @@ def _adapt(state: tuple[float, float], trial: Trial) -> tuple[float, float]:
     if trial.energy is None or trial.doubt:
         return state
     z = z_score(trial)
-    if z is not None and trial.energy >= best - MIN_IMPROVEMENT:
+    if z is not None and trial.energy >= best - MIN_IMPROVEMENT * _sigma(trial):
         factor *= DECREASE_FACTOR if z > 1 else INCREASE_FACTOR
         factor = min(max(factor, KAPPA_FACTOR_RANGE[0]), KAPPA_FACTOR_RANGE[1])
     return factor, min(best, trial.energy)
+
+
+def _sigma(trial: Trial) -> float:
+    """Return the predicted standard deviation of an observed energy, eV; 0 without one."""
+    return math.sqrt(trial.predictive_variance or 0.0)

@@ -13,13 +13,15 @@ from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Trial
 from bostruct.spaces import DiscreteSpace
 from bostruct.structures import Structures
+from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates import FittedModel, TrainingData
 
 RELAXED_MAX_FORCE = 0.1
-"""eV/Å. Forces below it leave some meV to be gained at the bottom of a minimum."""
+"""Force, in units of the scale, below which little is gained at the bottom of a minimum."""
 
-PROMISING_ENERGY_GAIN = 0.02
-"""eV. A candidate predicted so much below the lowest energy may resample a structure."""
+PROMISING_ENERGY_GAIN = 0.008
+"""Energy, in units of the scale, by which a candidate that may resample a structure is predicted
+below the lowest."""
 
 
 def resampling_rules(
@@ -28,6 +30,7 @@ def resampling_rules(
     data: TrainingData,
     trials: Sequence[Trial],
     X_candidates: Tensor,
+    scale: ProblemScale | None,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Return which structures count as evaluated, and where a candidate may resample one.
 
@@ -40,6 +43,7 @@ def resampling_rules(
         data: The training data: the known ones of `trials`, in their order.
         trials: All so far in the order asked.
         X_candidates: `[c, d]` the candidates.
+        scale: Scale of the energies; None with objectives.
 
     Returns:
         `[t, d]` the structures evaluated or pending; `[t]` bool, which of them are relaxed, or
@@ -49,16 +53,17 @@ def resampling_rules(
     if isinstance(space, DiscreteSpace):
         repeated = {trial.number for trial in retry_candidates(trials, space, step.columns)}
     else:
-        promising = is_promising(model, X_candidates, data.Y.squeeze(-1))
+        assert scale is not None  # there are no objectives in continuous spaces
+        promising = is_promising(model, X_candidates, data.Y.squeeze(-1), scale)
     kept: slice | Tensor = slice(None)
     if repeated:
         kept = torch.tensor([trial.number not in repeated for trial in trials])
     X_evaluated = step.columns.coordinates(trials)[kept].to(data.X)
-    if data.structures is None:
+    if data.structures is None or scale is None:
         return X_evaluated, None, promising
     flags = torch.ones(len(trials), dtype=torch.bool)
     is_known = torch.tensor(step.columns.each("is known", trials, _is_known))
-    flags[is_known] = torch.tensor(is_relaxed(data.structures))
+    flags[is_known] = torch.tensor(is_relaxed(data.structures, scale))
     return X_evaluated, flags[kept], promising
 
 
@@ -66,21 +71,21 @@ def _is_known(trial: Trial) -> bool:
     return trial.is_known
 
 
-def is_relaxed(structures: Structures) -> list[bool]:
+def is_relaxed(structures: Structures, scale: ProblemScale) -> list[bool]:
     """Return which structures are so close to a minimum that resampling gains little."""
     if structures.forces is None:
         return [False] * len(structures)
     size = structures.forces.abs().amax(-1).masked_fill(structures.fixed, 0)
     largest = size.new_zeros(len(structures))
     largest = largest.scatter_reduce(0, structures.index, size, "amax")
-    return (largest < RELAXED_MAX_FORCE).tolist()
+    return (largest < RELAXED_MAX_FORCE * scale.force).tolist()
 
 
-def is_promising(model: FittedModel, X: Tensor, energies: Tensor) -> Tensor:
+def is_promising(model: FittedModel, X: Tensor, energies: Tensor, scale: ProblemScale) -> Tensor:
     """Return which of X `[c, d]` are predicted well below all of `energies` `[t]`, `[c]` bool.
 
     In a stiff potential a structure within the tolerance of a minimum may still be far
     above it, so these are evaluated even next to an evaluated structure.
     """
     mean, _ = posterior_mean_variance(model, X)
-    return mean.squeeze(-1) < energies.min() - PROMISING_ENERGY_GAIN
+    return mean.squeeze(-1) < energies.min() - PROMISING_ENERGY_GAIN * scale.energy

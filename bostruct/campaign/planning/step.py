@@ -20,6 +20,7 @@ from bostruct.campaign.planning.pending_candidates import with_pending
 from bostruct.campaign.planning.posterior_tensors import posterior_tensors
 from bostruct.campaign.planning.random_structures import sample_new
 from bostruct.campaign.planning.resampling import resampling_rules
+from bostruct.campaign.planning.search_scale import scaled_search
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.step_metrics import step_metrics
 from bostruct.campaign.planning.training_data import has_enough_values, training_data
@@ -28,6 +29,7 @@ from bostruct.runtime.device import synchronized_time
 from bostruct.runtime.rng import seeded_global_rng
 from bostruct.runtime.threads import limited_threads
 from bostruct.surrogates import TrainingData, fit_surrogate
+from bostruct.surrogates.species import problem_scale
 
 PREDICTION_COLUMNS = ("mean", "latent_variance", "predictive_variance")
 """Predictions of a candidate, as the log calls them."""
@@ -106,14 +108,15 @@ def _model_step(
     if pending:
         all_context = with_pending(step.acquisition, context, torch.stack(pending).to(data.X))
     acquisition = BatchAcquisition(step.acquisition, all_context)
-    candidates = step.search(
+    scale = None if data.structures is None else problem_scale(data.structures, space)
+    candidates = scaled_search(step, scale)(
         acquisition,
         space,
         data.X,
         search_ranking(step, context, known),
         step.generator_for("search"),
     )
-    rules = resampling_rules(step, model, data, trials, candidates.X)
+    rules = resampling_rules(step, model, data, trials, candidates.X, scale)
     infeasible = infeasible_candidates(step, trials, candidates)
     candidates, selected, values = select_batch(
         step, candidates, acquisition, *rules, infeasible=infeasible

@@ -41,8 +41,8 @@ SELECTION_TEMPERATURE_RANGE = (0.3, 3.0)
 RATTLE_AMPLITUDE_RANGE = (0.005, 0.1)
 """Range of the displacements of free atoms of the slab, in bond lengths."""
 
-HEIGHT_PENALTY = 9.0
-"""Number of neighbors that a position loses for each Å above the maximum height."""
+HEIGHT_PENALTY = 24.0
+"""Number of neighbors that a position loses for each bond length above the maximum height."""
 
 MAX_CHUNK_PAIRS = 1 << 20
 """Largest number of distances computed at once."""
@@ -104,6 +104,7 @@ def drop_atoms(
     ]
     site, count = (torch.cat(values) for values in zip(*contacts, strict=True))
     excess_height = (site[..., 2] - max_height).clamp(min=0)
+    excess_height = excess_height / contact_distances.mean(-1, keepdim=True)
     log_weights = (count - HEIGHT_PENALTY * excess_height) / temperature.unsqueeze(-1)
     return site[torch.arange(n, device=Q.device), sample_categorical(log_weights, generator)]
 

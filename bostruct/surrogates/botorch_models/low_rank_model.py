@@ -79,7 +79,8 @@ class LowRankModel(EnergyModel):
         C = root @ root.transpose(-1, -2)
         C = C + torch.diag_embed(_independent_variance(prediction).view(shape))
         C = add_noise(C, observation_noise, prediction.noise_variance.view(shape))
-        return joint_posterior(prediction.mean.view(*shape, 1), C, posterior_transform)
+        mean = prediction.mean.view(*shape, 1)
+        return joint_posterior(mean, C, posterior_transform, unclamped=True)
 
     def predict(
         self,
@@ -157,7 +158,9 @@ class LowRankModel(EnergyModel):
 def _independent_variance(prediction: LowRankPrediction) -> Tensor:
     """Return the unshared variance `[b]` with the jitter that keeps the covariance positive."""
     variance = prediction.covariance_root.square().sum(-1) + prediction.independent_variance
-    return prediction.independent_variance + jitter(variance, variance)
+    return prediction.independent_variance + jitter(
+        variance, variance, prediction.energy_scale.square()
+    )
 
 
 def _force_variance(prediction: LowRankPrediction, positions: Tensor) -> Tensor:

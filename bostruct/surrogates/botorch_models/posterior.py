@@ -16,7 +16,7 @@ from bostruct.spaces import Space
 from bostruct.structures import Structures
 
 RELATIVE_JITTER = 1e-10  # of the mean variance, added where a factorization needs it
-MIN_VARIANCE = 1e-8  # eV²: means are rounded to some 1e-9 eV
+MIN_RELATIVE_VARIANCE = 1e-9  # of the prior variance of one environment
 ROUNDING_EPSILONS = 500  # machine epsilons of a variance that a difference or a root loses
 STRUCTURES_PER_CHUNK = 256  # structures whose features are in memory at once in `predict`
 
@@ -35,16 +35,18 @@ def decode_structures(space: Space | None, X: Tensor) -> Structures:
     return space.decode(X)
 
 
-def jitter(variance: Tensor, operand_variance: Tensor) -> Tensor:
+def jitter(variance: Tensor, operand_variance: Tensor, unit_variance: Tensor) -> Tensor:
     """Return the amount to add to the diagonal of a covariance to keep it positive, eV².
 
     Args:
         variance: `[...]` eV², the diagonal.
         operand_variance: `[...]` eV², size of the terms it is the difference of, which sets its
             rounding error.
+        unit_variance: `[]` eV², prior variance of one environment, which sets the least variance.
     """
     lost = ROUNDING_EPSILONS * torch.finfo(operand_variance.dtype).eps * operand_variance
-    return RELATIVE_JITTER * variance + lost + (MIN_VARIANCE - variance).clamp(min=0)
+    least = MIN_RELATIVE_VARIANCE * unit_variance
+    return RELATIVE_JITTER * variance + lost + (least - variance).clamp(min=0)
 
 
 def add_noise(C: Tensor, noise: bool | Tensor, model_noise: Tensor | None, k: int = 1) -> Tensor:

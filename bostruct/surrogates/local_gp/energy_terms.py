@@ -77,10 +77,12 @@ class EnergyTerms:
     Attributes:
         terms: The terms.
         amplitudes: Fitted amplitude of each term that has one, eV; empty before a fit.
+        unit: Unit of `weight_std`, eV.
     """
 
     terms: tuple[EnergyTerm, ...] = ()
     amplitudes: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    unit: float = 1.0
 
     @property
     def n_features(self) -> int:
@@ -94,6 +96,10 @@ class EnergyTerms:
     def amplitude_names(self) -> tuple[str, ...]:
         """Names of the terms whose amplitude is fitted."""
         return tuple(term.name for term in self.terms if term.weight_std is None)
+
+    def in_units(self, unit: float) -> EnergyTerms:
+        """Return the terms for a fit with energies in a unit, eV."""
+        return replace(self, unit=unit)
 
     def with_amplitudes(self, weight_std: Tensor, m: int) -> EnergyTerms:
         """Return the terms with the amplitudes in the standard deviations of all weights `[M]`."""
@@ -141,17 +147,19 @@ class EnergyTerms:
         return blocks
 
     def weight_std(self, s: Tensor, m: int, amplitudes: Sequence[Tensor]) -> Tensor:
-        """Return the standard deviation of each weight, `[M]` eV.
+        """Return the standard deviation of each weight, `[M]` in `unit`.
 
         Args:
-            s: Signal, eV.
+            s: Signal.
             m: Number of inducing environments.
-            amplitudes: Amplitude of each term that has a fitted one, eV.
+            amplitudes: Amplitude of each term that has a fitted one.
         """
         parts, fitted = [s.expand(m)], iter(amplitudes)
         for term in self.terms:
             given = term.weight_std
-            parts.append(next(fitted).expand(term.n_features) if given is None else given.to(s))
+            parts.append(
+                next(fitted).expand(term.n_features) if given is None else given.to(s) / self.unit
+            )
         return torch.cat(parts)
 
     def state(self) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ from bostruct.errors import (
 )
 from bostruct.spaces import Space
 from bostruct.structures import Structures, neighbor_table
+from bostruct.structures.problem_scale import UNKNOWN_ENERGY
 from bostruct.surrogates.local_gp import prior_variance
 from bostruct.surrogates.local_gp.embedding_term import EmbeddingTerm, FittedEmbeddingTerm
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerm, EnergyTerms
@@ -201,7 +202,9 @@ class LocalGP:
         data = prepare_observations(structures, self.pair_repulsion, radii[species_index])
         data, species_energies = data.subtract_species_energies(species_index, len(radii))
         composition = data.composition(species_index, len(radii))
-        terms = self._build_terms(radii, composition, species_energies, data.force_scale())
+        terms = self._build_terms(
+            radii, composition, species_energies, data.force_scale() * data.length_scale()
+        )
         if self.species_similarity is None and len(radii) > 1:
             soap = self._select_species_similarity(soap, data, terms)
         inducing, energies, forces = self._inducing_statistics(
@@ -233,14 +236,13 @@ class LocalGP:
             log_marginal_likelihood=evidence,
         )
         terms = terms.with_amplitudes(weight_std, len(inducing))
-        repulsion, approximation = self.pair_repulsion, self.approximation
         return LocalGPModel(
             soap,
             self.zeta,
-            repulsion,
+            data.pair_repulsion,
             state,
             space,
-            approximation,
+            self.approximation,
             terms=terms,
             label_noise=self.label_noise,
         )
@@ -474,22 +476,39 @@ class LocalGP:
         data: Observations,
         terms: EnergyTerms = NO_TERMS,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood."""
-        fitted = Hyperparameters(data.force_scale(), 1.0, terms.amplitude_names)
-        fixed_names: tuple[str, ...] = ()
-        if self.hyperparameters is not None:
-            fitted.set_values(self.hyperparameters)
-            fixed_names = HYPERPARAMETER_NAMES
-        evidence = maximize_marginal_likelihood(
-            energies, forces, fitted, terms, fixed_names=fixed_names
+        """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood.
+
+        They are fitted in the units of the problem, so that a fit to energies in another unit takes
+        the same steps.
+        """
+        unit, length = data.scale.energy, data.scale.length
+        fitted = Hyperparameters(
+            data.force_scale() / data.scale.force,
+            data.length_scale() / length,
+            terms.amplitude_names,
         )
-        values = (fitted.value(name).detach().to(energies.gram) for name in fitted.names)
+        units = (unit, unit, unit / length, *[unit] * len(terms.amplitude_names))
+        given = self.hyperparameters
+        fixed_names: tuple[str, ...] = ()
+        if given is not None:
+            fitted.set_values((given[0] / unit, given[1] / unit, given[2] * length / unit))
+            fixed_names = HYPERPARAMETER_NAMES
+        rows = energies.in_units(unit), forces.in_units(unit / length, 1 / length)
+        evidence = maximize_marginal_likelihood(
+            *rows, fitted, terms.in_units(unit), fixed_names=fixed_names
+        )
+        evidence = evidence - energies.n_rows * math.log(unit)
+        evidence = evidence - forces.n_rows * math.log(unit / length)
+        values = [
+            (fitted.value(name).detach() * unit).to(energies.gram)
+            for name, unit in zip(fitted.names, units, strict=True)
+        ]
+        if given is not None:
+            values[:3] = energies.gram.new_tensor(given).unbind()
         s, e, f, *amplitudes = values
         m = len(energies.moment) - terms.n_features
         std = terms.weight_std(s, m, amplitudes)
-        if self.hyperparameters is None and not self._tells_scale(
-            energies, forces, (s, e, f, std), data, m
-        ):
+        if given is None and not self._tells_scale(energies, forces, (s, e, f, std), data, m):
             s = s.clamp(min=self._prior_scale(data))
             std = terms.weight_std(s, m, amplitudes)
             evidence = log_marginal_likelihood(energies, forces, s, e, f, std)
@@ -529,12 +548,16 @@ class LocalGP:
         return bool(neighbor_table(structures, soap.cutoff)[2].any())
 
     def _prior_scale(self, data: Observations) -> float:
-        """Return the signal, eV, of data that do not tell it: the force of the pair prior × 1 Å."""
-        scale = data.force_scale()
-        if self.pair_repulsion is None:
-            return scale
-        _, radii = self.descriptor(data.structures)
-        return max(scale, self.pair_repulsion.typical_force(2 * float(radii.max())))
+        """Return the signal, eV, of data that do not tell it: by the force of the pair prior.
+
+        Its default strength is then at least that for chemical bonds.
+        """
+        force = data.force_scale()
+        if self.pair_repulsion is not None:
+            scale = replace(data.scale, energy=max(data.scale.energy, UNKNOWN_ENERGY))
+            wall = self.pair_repulsion.in_scale(scale)
+            force = max(force, wall.typical_force(scale.length))
+        return force * data.length_scale()
 
 
 def terms_from_state(state: Mapping[str, Tensor]) -> EnergyTerms:

@@ -106,6 +106,21 @@ class RowStatistics:
             self.mean_residual_variance,
         )
 
+    def in_units(self, value: float, feature: float = 1.0) -> RowStatistics:
+        """Return these statistics with y and F in other units.
+
+        Args:
+            value: Unit of y.
+            feature: Unit of F; noise variances are in that of y.
+        """
+        return replace(
+            self,
+            gram=self.gram / feature**2,
+            moment=self.moment / (value * feature),
+            sum_of_squares=self.sum_of_squares / value**2,
+            mean_residual_variance=self.mean_residual_variance / feature**2,
+        )
+
     def without_residual(self) -> RowStatistics:
         """Return these statistics without residual variance."""
         return replace(self, mean_residual_variance=torch.zeros_like(self.mean_residual_variance))

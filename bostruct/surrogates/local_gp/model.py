@@ -185,7 +185,7 @@ class LocalGPModel(EnergyModel):
         C = self._covariance(kernel, h.view(*shape, -1))
         C = C + misfit_covariance(kernel, self._misfit_variance(counts.view(shape)))
         C = add_noise(C, observation_noise, self._noise_variance(counts.view(shape)))
-        return joint_posterior(mean.view(*shape, 1), C, posterior_transform)
+        return joint_posterior(mean.view(*shape, 1), C, posterior_transform, unclamped=True)
 
     @property
     def has_closed_form_gradients(self) -> bool:
@@ -211,10 +211,18 @@ class LocalGPModel(EnergyModel):
             terms: list[MomentTerm] = [EnvironmentTerm(self.inducing, spectra, index, b, fixed)]
             if self.terms.terms:
                 terms.append(self._linear_term(structures, spectra, fixed))
-            s2 = None if self.approximation == "sor" else float(self.fitted.signal_std) ** 2
             prior = self._prior_mean_and_gradient(structures, spectra, fixed)
             misfit = self._misfit_variance(structures.counts)
-            return local_gp_moments(X, structures, prior, terms, *self._projections, s2, misfit)
+            return local_gp_moments(
+                X,
+                structures,
+                prior,
+                terms,
+                *self._projections,
+                self.fitted.signal_std**2,
+                misfit,
+                has_residual=self.approximation != "sor",
+            )
 
     def predict(
         self,
@@ -389,13 +397,14 @@ class LocalGPModel(EnergyModel):
         C: Tensor = (h * self._projections[2]) @ h.transpose(-1, -2)
         if self.approximation == "sor":
             variance = C.diagonal(dim1=-2, dim2=-1)
-            return C + torch.diag_embed(jitter(variance, torch.zeros_like(variance)))
+            none = torch.zeros_like(variance)
+            return C + torch.diag_embed(jitter(variance, none, self.fitted.signal_std**2))
         prior = self.fitted.signal_std**2 * kernel
         C = prior + C
         variance, operands = (matrix.diagonal(dim1=-2, dim2=-1) for matrix in (C, prior))
         if self.terms.terms:  # with signs, the sum may be far below its terms
             operands = operands + h.square().sum(-1)
-        return C + torch.diag_embed(jitter(variance, operands))
+        return C + torch.diag_embed(jitter(variance, operands, self.fitted.signal_std**2))
 
     def _misfit_variance(self, counts: Tensor) -> Tensor:
         """Return the latent variance of the misfit of structures with `counts` atoms, eV²."""

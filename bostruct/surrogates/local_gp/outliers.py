@@ -28,6 +28,7 @@ from torch import Tensor
 
 from bostruct.descriptors import SOAP
 from bostruct.structures import Structures
+from bostruct.structures.composition_residuals import ROUNDING, composition_residuals
 from bostruct.surrogates.local_gp.model import LocalGPModel
 from bostruct.surrogates.local_gp.prior_variance import energy_variances
 from bostruct.surrogates.training_data import species_counts
@@ -53,12 +54,6 @@ MIN_NOISE_PART = 0.1
 CONFIRMED_FRACTION = 0.3
 """Part of its deviation that another isolated energy must leave unexplained at most."""
 
-N_REWEIGHTINGS = 30
-"""Number of least-squares fits that approach the least absolute deviations."""
-
-ROUNDING = 1e-9
-"""Relative size of the differences of energies that are rounding errors."""
-
 
 def isolated_energies(energy: Tensor, counts: Tensor) -> Tensor:
     """Return the rows of energies isolated below the others, the highest of them first, `[k]`.
@@ -71,7 +66,7 @@ def isolated_energies(energy: Tensor, counts: Tensor) -> Tensor:
     b = len(energy)
     if b <= MIN_OTHERS:
         return none
-    value = _residuals(energy, counts) / counts.sum(-1)
+    value = composition_residuals(energy, counts) / counts.sum(-1)
     ordered, order = value.sort(stable=True)
     quarter = b // 4
     spread = float(ordered[b - 1 - quarter] - ordered[quarter])
@@ -170,22 +165,6 @@ def _most_similar(soap: SOAP, structures: Structures, isolated: list[int]) -> li
     return [others[i] for i in nearest.tolist()]
 
 
-def _residuals(energy: Tensor, counts: Tensor) -> Tensor:
-    """Return energies less those of their composition, by least absolute deviations, `[b]`."""
-    if bool((counts == counts[0]).all()):
-        return energy - energy.median()
-    weight = torch.ones_like(energy)
-    residual = energy
-    for _ in range(N_REWEIGHTINGS):
-        weighted = counts * weight.unsqueeze(-1)
-        normal = torch.linalg.pinv(weighted.T @ weighted, hermitian=True)
-        residual = residual - counts @ (normal @ (weighted.T @ (residual * weight)))
-        size = residual.abs()
-        weight = (size + ROUNDING * energy.abs().max() + 1e-3 * size.median()).rsqrt()
-        weight = weight / weight.max()
-    return residual
-
-
 def in_units_of_spread(structures: Structures, counts: Tensor) -> Structures:
     """Return structures with the energies less those of their composition, in a natural unit.
 
@@ -197,7 +176,7 @@ def in_units_of_spread(structures: Structures, counts: Tensor) -> Structures:
         counts: `[b, species]` numbers of atoms of each species.
     """
     assert structures.energy is not None
-    residual = _residuals(structures.energy, counts)
+    residual = composition_residuals(structures.energy, counts)
     size = residual.abs()
     tells = size > ROUNDING * structures.energy.abs().median()
     unit = size.median() if tells.sum() > len(size) / 2 else size[tells].median()

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from bostruct.descriptors import FixedEnvironment, PowerSpectra
 from bostruct.structures import Structures
-from bostruct.surrogates.botorch_models.posterior import MIN_VARIANCE, jitter
+from bostruct.surrogates.botorch_models.posterior import MIN_RELATIVE_VARIANCE, jitter
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments
 
 EQUAL_FEATURES = 1e-11
@@ -113,8 +113,10 @@ def local_gp_moments(
     mean_weights: Tensor,
     std_weights: Tensor,
     signs: Tensor,
-    signal_variance: float | None,
+    signal_variance: Tensor,
     misfit_variance: Tensor,
+    *,
+    has_residual: bool,
 ) -> LocalGPMoments:
     """Return the moments of b energies from those of their terms.
 
@@ -126,8 +128,9 @@ def local_gp_moments(
         mean_weights: w, `[m]` eV.
         std_weights: S, `[m, m]` eV.
         signs: g, `[m]`.
-        signal_variance: s², eV²; None if g . h² itself is the variance ("sor").
+        signal_variance: s², eV².
         misfit_variance: `[b]` eV², variance that no position changes.
+        has_residual: False if g . h² itself is the variance ("sor").
     """
     prior, prior_gradient = prior_mean_and_gradient
     K = (
@@ -141,15 +144,15 @@ def local_gp_moments(
     slope = 2 * ((h * signs) @ std_weights.T)
     prior_variance = torch.zeros_like(variance)
     prior_slope = torch.zeros_like(variance)
-    if signal_variance is not None:
+    if has_residual:
         for term in terms:
             prior_variance = prior_variance + signal_variance * term.prior_variance
         variance = prior_variance + variance
         prior_slope += signal_variance
-    is_constant = variance < MIN_VARIANCE
+    is_constant = variance < MIN_RELATIVE_VARIANCE * signal_variance
     # With signs, the sum may be far below its terms.
     operands = prior_variance + squares.sum(-1) if len(terms) > 1 else prior_variance
-    total = variance + jitter(variance, operands) + misfit_variance
+    total = variance + jitter(variance, operands, signal_variance) + misfit_variance
     return LocalGPMoments(
         mean=prior + K @ mean_weights,
         std=total.sqrt(),

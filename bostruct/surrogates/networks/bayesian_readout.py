@@ -86,7 +86,8 @@ def fit_readout(
         n_inputs: Number of inputs of the network among the features, d.
     """
     energies, forces = readout_statistics(featurizer, weights, training_set, n_inputs)
-    fitted = Hyperparameters(float(featurizer.energy_scale), 1.0)
+    length = featurizer.length_scale()
+    fitted = Hyperparameters(float(featurizer.energy_scale) / length, length)
     evidence = maximize_marginal_likelihood(energies, forces, fitted)
     values = (fitted.value(name).detach() for name in HYPERPARAMETER_NAMES)
     s, e, f = (value.to(training_set.inputs) for value in values)
@@ -148,7 +149,7 @@ def readout_statistics(
     h, d = weights.last_weights.shape[1], inputs.shape[1]
     identity = torch.eye(min(n_inputs, d), d).to(inputs)  # gradients of inputs
     energies = forces = RowStatistics.empty(h + len(identity) + species, inputs)
-    scale = featurizer.energy_scale
+    scale, length = featurizer.energy_scale, featurizer.length_scale()
     with torch.no_grad():
         units = torch.eye(h).to(inputs)
         for batch in training_set.iter_batches():
@@ -164,9 +165,9 @@ def readout_statistics(
             rows = batch.forces_from_gradients(torch.cat((gradients, direct)))  # [h + d, n, 3]
             rows = torch.cat((rows, rows.new_zeros(species, *rows.shape[1:])))
             known = batch.force_mask.flatten() > 0
-            F = rows.flatten(1).T[known]
+            F = rows.flatten(1).T[known] / length
             noise = factor[batch.index].repeat_interleave(3)[known]
-            forces = forces.add_rows(F, scale * batch.forces.flatten()[known], noise)
+            forces = forces.add_rows(F, scale / length * batch.forces.flatten()[known], noise)
     return energies, forces
 
 

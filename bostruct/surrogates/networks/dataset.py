@@ -2,7 +2,7 @@
 
 Notation
     n, k, d   atoms, neighbors of an atom (padded), inputs
-    S    [n, 3 k, d]   1/Å   gradients of an atom's inputs by the positions of its neighbors
+    S    [n, 3 k, d]   1     gradients of an atom's inputs by the positions of its neighbors
 
 Gradients of the inputs do not change in training, so they are computed once. They fill the memory,
 24 k d bytes for each atom, and are counted before.
@@ -11,7 +11,7 @@ Gradients of the inputs do not change in training, so they are computed once. Th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -32,14 +32,14 @@ STRUCTURES_PER_BATCH = 10  # structures of a pass over all of the data
 @final
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Structures of b energies and n atoms, in units of the featurizer's scale.
+    """Structures of b energies and n atoms, in the featurizer's units of energy and length.
 
     Attributes:
         inputs: Inputs of the atoms, `[n, d]`.
         species_index: Species of the atoms, `[n]`.
         index: Structure of each atom, `[n]`.
         energy: Energies less the prior mean, `[b]`.
-        forces: Forces less those of the prior mean, `[n, 3]` 1/Å; zero where unknown.
+        forces: Forces less those of the prior mean, `[n, 3]`; zero where unknown.
         force_mask: 1 where a force is known and 0 elsewhere, `[n, 3]`.
         noise_factor: Factor on the noise standard deviation, `[b]`, at least 1.
         input_gradients: Gradients of the inputs S, `[n, 3 k, d]`; k = 0 where no force is known.
@@ -131,8 +131,10 @@ def prepare_training_set(
     data = prepare_observations(structures, network.pair_repulsion, radii[species_index])
     data, energies = data.subtract_species_energies(species_index, len(species))
     mean, basis = fit_standardization(soap, data, network.n_components)
-    scale = data.energy.new_tensor(data.force_scale())
-    featurizer = Featurizer(soap, mean, basis, radii, energies, scale, network.pair_repulsion)
+    unit = torch.ones_like(energies[0])
+    featurizer = Featurizer(soap, mean, basis, radii, energies, unit, data.pair_repulsion)
+    scale = data.energy.new_tensor(data.force_scale() * featurizer.length_scale())
+    featurizer = replace(featurizer, energy_scale=scale)
     return featurizer, _training_set(featurizer, data)
 
 
@@ -166,16 +168,16 @@ def _training_set(featurizer: Featurizer, data: Observations) -> TrainingSet:
         input_gradients[part[:2]] = part[2]
     neighbors = torch.arange(len(x), device=x.device).unsqueeze(-1).repeat(1, most)
     neighbors[center, column] = torch.cat(others)
-    scale = featurizer.energy_scale
+    scale, length = featurizer.energy_scale, featurizer.length_scale()
     return TrainingSet(
         inputs=x,
         species_index=species_index,
         index=structures.index,
         energy=data.energy / scale,
-        forces=data.forces.nan_to_num() / scale,
+        forces=data.forces.nan_to_num() * (length / scale),
         force_mask=known.to(x),
         noise_factor=data.noise_factor,
-        input_gradients=input_gradients.flatten(1, 2),
+        input_gradients=input_gradients.flatten(1, 2).mul_(length),
         neighbors=neighbors,
         source_rows=torch.arange(len(structures), device=x.device),
     )

@@ -89,7 +89,8 @@ class NetworkEnsemble:
         """
         scale = featurizer.energy_scale
         losses = scale.new_tensor(training_error(weights, training_set, loss))
-        losses = losses * torch.stack((torch.ones_like(scale), scale, scale))
+        units = torch.ones_like(scale), scale, scale / featurizer.length_scale()
+        losses = losses * torch.stack(units)
         if dropout_masks is None:
             dropout_masks = weights.last_weights.new_ones(2, 1, weights.last_weights.shape[1])
         return cls(
@@ -132,6 +133,7 @@ class NetworkEnsemble:
             covariance_root=(y - mean).T[:, single:] / divisor**0.5,
             independent_variance=variance,
             noise_variance=self.energy_noise_std**2 * structures.counts,
+            energy_scale=self.featurizer.energy_scale,
             atomic_energies=self.featurizer.species_energies[species_index] + atomic.mean(0),
             members=None if single else prior + y,
             force_noise_variance=self.training_losses[2].square().expand(len(structures)),

@@ -27,7 +27,7 @@ from bostruct.descriptors import SOAP
 from bostruct.structures import Structures
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_from_state, soap_to_state
-from bostruct.surrogates.training_data import Observations, prior_mean
+from bostruct.surrogates.training_data import LENGTH_FRACTION, Observations, prior_mean
 
 DISPLACEMENT_FRACTION = 0.02  # of the cutoff: standard deviation of the displacements in C
 MIN_RELATIVE_STD = 1e-6  # of the largest standard deviation: components below are noise
@@ -46,7 +46,7 @@ class Featurizer:
         basis: Projection on scaled principal components B, `[f, d]`.
         radii: Radius of each species, `[species]` Å.
         species_energies: Mean energy of an atom of each species, `[species]` eV.
-        energy_scale: Unit of the network's outputs, the root mean square force times 1 Å, eV.
+        energy_scale: Unit of the outputs, root mean square force times `length_scale`, eV.
         pair_repulsion: The pair prior, or None.
     """
 
@@ -74,6 +74,10 @@ class Featurizer:
         """Return the prior mean `[b]` eV, differentiable in the positions."""
         energies = self.species_energies
         return prior_mean(structures, species_index, energies, self.pair_repulsion, self.radii)
+
+    def length_scale(self) -> float:
+        """Return the length over which energies change, Å."""
+        return LENGTH_FRACTION * 2 * float(self.radii.mean())
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name."""

@@ -84,6 +84,7 @@ class LastLayerPredictor:
             covariance_root=self.alpha * self.readout.covariance_root(f),
             independent_variance=torch.zeros_like(mean),
             noise_variance=torch.zeros_like(mean),
+            energy_scale=self.featurizer.energy_scale,
             atomic_energies=self.featurizer.species_energies[species_index] + t @ self.readout.mean,
             members=members,
         )

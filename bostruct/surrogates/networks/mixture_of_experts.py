@@ -88,6 +88,7 @@ class GatedExperts:
             covariance_root=_covariance_root(log_gates, y - mean.unsqueeze(1), root, self.mode),
             independent_variance=torch.zeros_like(mean),
             noise_variance=(gates @ readout.energy_noise_std.square()) * structures.counts,
+            energy_scale=self.featurizer.energy_scale,
             atomic_energies=self.featurizer.species_energies[species_index]
             + (gates[index] * atomic).sum(-1),
             force_noise_variance=gates @ readout.force_noise_std.square(),

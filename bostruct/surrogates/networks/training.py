@@ -4,12 +4,12 @@ Notation
     b, n, M   structures, atoms, members
     a    [b]         1   atoms of each structure
     e    [M, b]      1   errors of energies over sqrt(a) and the noise factor, in the scale
-    g    [M, n, 3]   1/Å errors of forces over the noise factor, in the scale
+    g    [M, n, 3]   1   errors of forces over the noise factor, in the scale
     w    [M, b]      1   weights of structures for members
 
     loss = sum w e² + sum w g²
 
-Energies and forces count alike in these units: the scale is the typical force times 1 Å. Adam
+Energies and forces count alike in these units, of a typical force times a typical length. Adam
 (Kingma and Ba, ICLR 2015) with a cosine decay of the learning rate. Every step takes a batch of
 structures, the same for all members, in an order of the generator.
 """

@@ -96,9 +96,10 @@ def test_the_threshold_is_one_sigma(z, factor):
         assert adapt_kappa_factor(trials((3.0,), (8.0, mean, sigma))) == START * factor
 
 
-def test_an_improvement_is_a_milli_electronvolt():
-    """A lower energy counts only if it is lower by more than 1 meV."""
-    best, least = 0.0, 1e-3  # floating-point exact: best - MIN_IMPROVEMENT is -1e-3
+@pytest.mark.parametrize("sigma", [1.0, 0.25])
+def test_an_improvement_is_a_part_of_sigma(sigma):
+    """A lower energy counts only if it is lower by more than that, whatever the unit."""
+    best, least = 0.0, 5e-3 * sigma
     for energy, factor in (
         (0.5, DOWN),
         (best, DOWN),
@@ -108,7 +109,7 @@ def test_an_improvement_is_a_milli_electronvolt():
         (-1.5 * least, 1.0),
         (-1.0, 1.0),
     ):
-        rows = trials((best,), (energy, energy - 5.0))
+        rows = trials((best,), (energy, energy - 5.0, sigma))
         assert adapt_kappa_factor(rows) == START * factor
 
 
@@ -118,6 +119,6 @@ def test_the_best_is_the_lowest_of_all_before():
     assert adapt_kappa_factor(rows) == START * UP
     rows = trials((5.0,), (0.0,), (2.0, 2.0))
     assert adapt_kappa_factor(rows) == START * UP
-    rows = trials((0.0,), (-0.0005, -0.0005), (-0.0012, -0.0012))
-    # 0.7 meV below the second, which is the best although it was no improvement.
+    rows = trials((0.0,), (-0.003, -0.003), (-0.007, -0.007))
+    # 0.004 σ below the second, which is the best although it was no improvement.
     assert adapt_kappa_factor(rows) == START * UP**2

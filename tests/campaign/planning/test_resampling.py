@@ -13,8 +13,11 @@ from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.training_data import training_data
 from bostruct.campaign.records import training_structures
 from bostruct.structures import from_ase
+from bostruct.structures.problem_scale import ProblemScale
 from tests.campaign import alloys
 from tests.campaign.standin import campaign
+
+SCALE = ProblemScale(energy=2.6, length=2.6)
 
 
 def test_what_is_at_rest_by_its_movable_atoms():
@@ -26,8 +29,10 @@ def test_what_is_at_rest_by_its_movable_atoms():
     structures = from_ase([Atoms("Cu2")] * 3)
     fixed = torch.tensor([False, True, False, False, False, False])
     structures = replace(structures, forces=forces, fixed=fixed)
-    assert is_relaxed(structures) == [True, False, False]
-    assert is_relaxed(replace(structures, forces=None)) == [False] * 3
+    scale = ProblemScale(energy=2.0, length=2.0)
+    assert is_relaxed(structures, scale) == [True, False, False]
+    assert is_relaxed(structures, ProblemScale(energy=5.0, length=2.0)) == [True, True, False]
+    assert is_relaxed(replace(structures, forces=None), scale) == [False] * 3
 
 
 def test_what_is_worth_an_energy_is_well_below_all_known(log):
@@ -37,14 +42,13 @@ def test_what_is_worth_an_energy_is_well_below_all_known(log):
     space = campaign().components.space
     model = campaign().components.surrogate.fit(training_structures(known, space), space)
     mean = model.posterior(X.unsqueeze(-2)).mean.flatten()
-    for gap, worth in (
-        (0.9 * PROMISING_ENERGY_GAIN, False),
-        (1.1 * PROMISING_ENERGY_GAIN, True),
-    ):
+    scale = ProblemScale(energy=3.0, length=2.0)
+    gain = PROMISING_ENERGY_GAIN * 3.0
+    for gap, worth in ((0.9 * gain, False), (1.1 * gain, True)):
         energies = mean.min() + gap + torch.arange(3)
-        found = is_promising(model, X, energies)
+        found = is_promising(model, X, energies, scale)
         assert bool(found[mean.argmin()]) is worth
-        assert torch.equal(found, mean < energies.min() - PROMISING_ENERGY_GAIN)
+        assert torch.equal(found, mean < energies.min() - gain)
 
 
 def step_of(components):
@@ -61,7 +65,7 @@ def test_in_a_continuous_space_all_count_and_the_unrelaxed_may_be_resampled(log)
     step, trials = step_of(campaign().components), [*known, pending, failed]
     data = training_data(step, known)
     model = step.components.surrogate.fit(data.structures)
-    X, relaxed, promising = resampling_rules(step, model, data, trials, data.X[:3])
+    X, relaxed, promising = resampling_rules(step, model, data, trials, data.X[:3], SCALE)
     assert torch.equal(X, torch.stack([t.X for t in trials]))
     assert relaxed.tolist() == [False, True] * 4 + [True, True]
     assert promising.shape == (3,)
@@ -73,7 +77,7 @@ def test_in_a_discrete_space_failures_alone_may_be_repeated(screened):
     known = [trial for trial in trials if trial.state == "done"]
     step = step_of(alloys.campaign().components)
     data = training_data(step, known)
-    X, relaxed, promising = resampling_rules(step, None, data, trials, data.X)
+    X, relaxed, promising = resampling_rules(step, None, data, trials, data.X, SCALE)
     assert torch.equal(X, torch.stack([trial.X for trial in known]))
     assert len(X) == len(trials) - 1
     assert relaxed is promising is None

@@ -18,6 +18,7 @@ from bostruct.candidates import ExhaustiveSearch
 from bostruct.runtime.threads import THREAD_VARIABLES
 from bostruct.spaces import Pool
 from bostruct.surrogates import fit_surrogate
+from bostruct.structures.problem_scale import ProblemScale
 from tests.campaign.standin import campaign, start
 
 CPU = torch.device("cpu")
@@ -145,7 +146,9 @@ def test_a_member_has_one_energy():
     found = plan_step(task(1, q=3, space=pool, surrogate=Liar(), search=ExhaustiveSearch()), trials)
     assert found.X.flatten().tolist() == [2.0, 3.0]
     assert found.generators == ["listed"] * 2
-    promised = is_promising(Liar(), pool.members(0, 2), torch.tensor([0.0, 3.0]))
+    promised = is_promising(
+        Liar(), pool.members(0, 2), torch.tensor([0.0, 3.0]), ProblemScale(1.0, 1.0)
+    )
     assert promised.tolist() == [True, False]
 
 

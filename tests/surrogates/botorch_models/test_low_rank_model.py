@@ -51,6 +51,7 @@ class Shells:
             covariance_root=root if self.members else root[:, :0],
             independent_variance=self.own * members[:, 0],
             noise_variance=fine,
+            energy_scale=mean.new_tensor(2.0),
             atomic_energies=local.flatten(),
             members=members.T if self.members else None,
             force_noise_variance=members[:, 0],
@@ -99,7 +100,7 @@ def test_a_variance_of_zero_is_lifted(space):
     model = LowRankModel(Shells(members=False, own=0.0), space)
     X = space.encode(rattled(space, 3))
     found = model.posterior(X).distribution.covariance_matrix
-    expected = torch.full((3,), posterior.MIN_VARIANCE, dtype=torch.float64)
+    expected = torch.full((3,), 4 * posterior.MIN_RELATIVE_VARIANCE, dtype=torch.float64)
     torch.testing.assert_close(found, torch.diag(expected))
 
 

@@ -7,7 +7,7 @@ from gpytorch.distributions import MultitaskMultivariateNormal
 
 from bostruct.errors import NotFittedError
 from bostruct.surrogates.botorch_models.posterior import (
-    MIN_VARIANCE,
+    MIN_RELATIVE_VARIANCE,
     RELATIVE_JITTER,
     ROUNDING_EPSILONS,
     add_noise,
@@ -44,9 +44,9 @@ def test_slack_covers_rounding_and_lifts_what_vanishes():
     """A variance that was lost altogether is lifted to the least."""
     own, lossy = torch.tensor([4.0, -1e-12]).double(), torch.tensor([9.0, 9.0]).double()
     lost = ROUNDING_EPSILONS * torch.finfo(torch.float64).eps * 9.0
-    large, lifted = jitter(own, lossy)
+    large, lifted = jitter(own, lossy, torch.tensor(4.0))
     assert float(large) == pytest.approx(4 * RELATIVE_JITTER + lost, rel=1e-12)
-    assert float(own[1] + lifted) == pytest.approx(MIN_VARIANCE + lost, rel=1e-9)
+    assert float(own[1] + lifted) == pytest.approx(4 * MIN_RELATIVE_VARIANCE + lost, rel=1e-9)
 
 
 def test_without_a_space_nothing_is_decoded():

@@ -44,7 +44,7 @@ def test_forces_are_pulled_as_autograd_does(batch):
     forces = lesson.forces_from_gradients(slopes)
     for m in range(2):
         (slope,) = torch.autograd.grad((x * slopes[m]).sum(), moving, retain_graph=True)
-        torch.testing.assert_close(forces[m], -slope)
+        torch.testing.assert_close(forces[m], -slope * encoder.length_scale())
 
 
 def test_some_structures_are_what_they_are_among_all(batch, monkeypatch):
@@ -67,7 +67,7 @@ def test_some_structures_are_what_they_are_among_all(batch, monkeypatch):
 
 def test_units_are_those_of_the_scale(batch):
     encoder, lesson = prepare_training_set(replace(SMALL, pair_repulsion=None), batch, None)
-    known = batch.forces[:22] / encoder.energy_scale
+    known = batch.forces[:22] * encoder.length_scale() / encoder.energy_scale
     torch.testing.assert_close(lesson.forces[:22], known)
     assert (lesson.forces[22:] == 0).all()
     assert lesson.force_mask.sum() == 22 * 3

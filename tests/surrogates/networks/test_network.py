@@ -82,7 +82,7 @@ def test_weights_come_back_from_their_tensors():
 def test_a_description_is_json():
     assert asdict(NetworkConfig(width=3))["width"] == 3
     assert asdict(NetworkConfig())["pair_repulsion"] == {
-        "strength": 20.0,
+        "strength": None,
         "range_factor": 1.0,
     }
 

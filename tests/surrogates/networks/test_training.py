@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bostruct.surrogates import PairRepulsion
 from bostruct.surrogates.networks.dataset import prepare_training_set
 from bostruct.surrogates.networks.network import NetworkWeights
 from bostruct.surrogates.networks.training import (
@@ -21,7 +22,8 @@ from tests.surrogates.small import SMALL
 
 @pytest.fixture(scope="module")
 def lesson(data):
-    return prepare_training_set(SMALL, data[:10], None)[1]
+    stiff = replace(SMALL, pair_repulsion=PairRepulsion(strength=20.0))
+    return prepare_training_set(stiff, data[:10], None)[1]
 
 
 def begin(lesson, members=2, seed=0):

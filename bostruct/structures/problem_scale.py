@@ -1,0 +1,141 @@
+"""Scales of energy and length of a problem, from radii, forces and energies.
+
+A search, a prior or a duplicate is judged by sizes of energies and lengths. What is large for argon
+is small for copper, so that none of these sizes is a number of eV or Å: they are multiples of the
+scales here.
+
+    length   mean bond length, twice the radius, of the atoms that move
+    energy   the larger one of two: the typical force times the length, and `ENERGY_RATIO` times the
+             typical deviation of an energy from those of its composition, over the root of the
+             number of atoms; for random clusters of metals and rare gases they are about equal
+
+Only structures count in which atoms touch: forces between distant atoms say nothing about bonds.
+Typical is the middle one of the largest values, one for each structure, of which there are at least
+ten, so that neither one exploded structure nor many relaxed ones set the scale.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from bostruct.structures.composition_residuals import (
+    ROUNDING,
+    composition_residuals,
+    species_counts,
+)
+from bostruct.structures.neighbor_lists.neighbor_list import build_neighbor_list
+from bostruct.structures.structures import Structures
+
+MIN_LARGEST, LARGEST_FRACTION = 10, 0.2
+"""Number and fraction of the largest values of which the middle one is typical."""
+
+ENERGY_RATIO = 6.0
+"""Ratio of force times bond length to the deviation of an energy over the root of the number of
+atoms: 4 to 14 for random clusters of copper, gold, Lennard-Jones and Morse atoms, and adatoms."""
+
+UNKNOWN_ENERGY = 2.6
+"""Scale of energies in eV, that of a chemical bond, of data without any difference or force."""
+
+CONTACT_FACTOR = 1.5
+"""Largest distance of atoms that touch, in bond lengths."""
+
+
+@final
+@dataclass(frozen=True)
+class ProblemScale:
+    """Scales of a problem, the units of all constants that are energies or lengths.
+
+    Attributes:
+        energy: Force times bond length of a random structure, eV.
+        length: Mean bond length, Å.
+    """
+
+    energy: float
+    length: float
+
+    @property
+    def force(self) -> float:
+        """Scale of the forces, eV/Å."""
+        return self.energy / self.length
+
+    @classmethod
+    def from_structures(cls, structures: Structures, radii: Tensor) -> ProblemScale:
+        """Return the scale of structures with energies and forces, as far as they are known.
+
+        Args:
+            structures: b structures of n atoms in total, at least one.
+            radii: Radius of each atom, `[n]` Å.
+        """
+        index, moving = structures.index, ~structures.fixed
+        n_moving = _sum_over_atoms(moving.to(radii), structures)
+        moving = moving | (n_moving == 0)[index]  # nothing moves: all atoms count
+        counts = _sum_over_atoms(moving.to(radii), structures)
+        length = 2 * float(radii[moving].mean())
+        touches, energy = _has_contact(structures, radii, moving), 0.0
+        if structures.forces is not None:
+            known = structures.forces.isfinite() & moving.unsqueeze(-1)
+            squares = structures.forces.masked_fill(~known, 0).square().sum(-1)
+            n_known = _sum_over_atoms(known.sum(-1).to(radii), structures)
+            mean_square = _sum_over_atoms(squares.to(radii), structures) / n_known.clamp(min=1)
+            energy = _typical(mean_square.sqrt()[touches]) * length
+        if structures.energy is not None:
+            species, species_index = structures.numbers.unique(return_inverse=True)
+            composition = species_counts(structures, species_index, len(species))
+            deviation = _deviations(structures.energy, composition) / counts.sqrt()
+            energy = max(energy, ENERGY_RATIO * _typical(deviation[touches]))
+        return cls(energy or UNKNOWN_ENERGY, length)
+
+    @classmethod
+    def from_energies(cls, energies: Tensor, radii: Tensor) -> ProblemScale:
+        """Return the scale of energies `[t]` eV of structures of the same atoms.
+
+        Args:
+            energies: `[t]` eV.
+            radii: Radius of each atom, `[a]` Å.
+        """
+        counts = energies.new_ones(len(energies), 1)
+        typical = _typical(_deviations(energies, counts)) / math.sqrt(len(radii))
+        return cls(ENERGY_RATIO * typical or UNKNOWN_ENERGY, 2 * float(radii.mean()))
+
+
+def _has_contact(structures: Structures, radii: Tensor, moving: Tensor) -> Tensor:
+    """Return which structures have `moving` atoms `[n]` that touch another one, `[b]` bool."""
+    neighbors = build_neighbor_list(structures, CONTACT_FACTOR * 2 * float(radii.max()))
+    center, neighbor = neighbors.center, neighbors.neighbor
+    r = torch.linalg.vector_norm(neighbors.vectors(structures.positions, structures.cell), dim=-1)
+    touches = moving[center] & (r <= CONTACT_FACTOR * (radii[center] + radii[neighbor]))
+    found = torch.zeros(len(structures), dtype=torch.bool, device=r.device)
+    found[structures.index[center[touches]]] = True
+    return found
+
+
+def _deviations(energy: Tensor, composition: Tensor) -> Tensor:
+    """Return the deviations `[b]` of energies from those of compositions `[b, species]`, or 0."""
+    if not len(energy):
+        return energy
+    size = composition_residuals(energy, composition).abs()
+    return size * (size > ROUNDING * energy.abs().max())
+
+
+def _sum_over_atoms(values: Tensor, structures: Structures) -> Tensor:
+    """Return the sums `[b]` of values `[n]` over the atoms of each structure."""
+    return values.new_zeros(len(structures)).index_add(0, structures.index, values)
+
+
+def _typical(values: Tensor) -> float:
+    """Return the middle one of the largest values that are positive and finite; 0 without any.
+
+    Of an even number it is the geometric mean of the two in the middle: one of them may be far off.
+    """
+    values = values[values.isfinite() & (values > 0)].sort(descending=True).values
+    if not len(values):
+        return 0.0
+    count = max(MIN_LARGEST, math.ceil(LARGEST_FRACTION * len(values)))
+    largest = values[:count].tolist()
+    low, high = largest[len(largest) // 2], largest[(len(largest) - 1) // 2]
+    return math.sqrt(low * high)
