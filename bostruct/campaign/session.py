@@ -341,15 +341,18 @@ class Session:
                 else ()
             ),
             lowest_initial_energy=min((e for e in initial if e is not None), default=None),
-            n_model_evaluations=sum([trial.step in model_steps for trial in evaluated]),
+            n_model_evaluations=sum(
+                self._columns.each("model step", evaluated, lambda trial: trial.step in model_steps)
+            ),
             front_history=self._front_history(),
             n_consecutive_failures=self._n_consecutive_failures,
-            n_failed=sum([trial.state == "failed" for trial in evaluated]),
+            n_failed=sum(self._columns.each("has failed", evaluated, _has_failed)),
         )
 
     def _evaluated_trials(self) -> list[Trial]:
         """Return the finished trials in order, without initial data."""
-        return list(filter(_is_evaluated, self.writer.trial_records(*FINISHED_STATES)))
+        finished = self.writer.trial_records(*FINISHED_STATES)
+        return self._columns.select("is evaluated", finished, _is_evaluated)
 
     def _front_history(self) -> Callable[[int], FrontState] | None:
         """Return the front after a number of evaluations, as a function; None without objectives.
@@ -394,6 +397,10 @@ class Session:
         if found is None:
             raise InputError(error_message("trial", "be one of this campaign", repr(key)))
         return found
+
+
+def _has_failed(trial: Trial) -> bool:
+    return trial.state == "failed"
 
 
 def _known_energy(trial: Trial) -> float | None:

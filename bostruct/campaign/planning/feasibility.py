@@ -85,23 +85,26 @@ def infeasible_candidates(
         trials: All trials so far.
         candidates: Candidates of the search.
     """
-    known = [t for t in trials if t.state in ("done", "retracted") or _is_informative_failure(t)]
-    success = torch.tensor([t.state != "failed" for t in known], dtype=torch.float64)
-    recent = success[-MAX_COMPARED:]
-    if not len(recent) or bool(recent.all()) or not bool(recent.any()):
+    known = step.columns.select("is outcome", trials, _is_outcome)
+    success = step.columns.each("success", known, _is_success)
+    y = torch.tensor(success[-MAX_COMPARED:], dtype=torch.float64)
+    if not len(y) or bool(y.all()) or not bool(y.any()):
         return None
     space = step.components.space
     features = step.columns.each(
         "features", known, lambda trial: structure_features(space, trial.X.unsqueeze(0))[0]
     )
-    n = n_width_outcomes(success)
-    compared = slice(max(n - MAX_COMPARED, 0), n)
-    width = step.columns.cached(
-        "width", known[:n], lambda: select_width(torch.stack(features[compared]), success[compared])
-    )
+    n = step.columns.fold("width outcomes", known, count_width_outcomes, (0, 0, 0))[2]
+    selected = slice(max(n - MAX_COMPARED, 0), n)
+
+    def most_probable_width() -> float | None:
+        outcomes = torch.tensor(success[selected], dtype=torch.float64)
+        return select_width(torch.stack(features[selected]), outcomes)
+
+    width = step.columns.cached("width", known[:n], most_probable_width)
     if width is None:
         return None
-    F, y = torch.stack(features[-MAX_COMPARED:]), recent
+    F = torch.stack(features[-MAX_COMPARED:])
     order = candidates.acq_value.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
     judged = order[:MAX_JUDGED]
     found = structure_features(space, candidates.X[judged].detach().cpu().double())
@@ -113,31 +116,38 @@ def infeasible_candidates(
     return infeasible
 
 
-def _is_informative_failure(trial: Trial) -> bool:
-    """Return whether a trial failed for a reason that may be one of the structure."""
-    return trial.state == "failed" and not trial.retryable and not trial.is_initial_data
+def _is_outcome(trial: Trial) -> bool:
+    """Return whether a trial succeeded, or failed for a reason that may be one of the structure."""
+    if trial.state == "failed":
+        return not trial.retryable and not trial.is_initial_data
+    return trial.state in ("done", "retracted")
 
 
-def n_width_outcomes(success: Tensor) -> int:
-    """Return the number of outcomes, the first ones, that the width is selected from.
+def _is_success(trial: Trial) -> bool:
+    return trial.state != "failed"
 
-    It grows whenever the outcomes or the failures are a `WIDTH_RESOLUTION`-th more, so that the
-    pairs of thousands of structures are not compared in every step.
+
+def count_width_outcomes(counts: tuple[int, int, int], trial: Trial) -> tuple[int, int, int]:
+    """Return the numbers of outcomes, of failures, and of outcomes that the width is selected from.
+
+    The last one follows the first whenever the outcomes or the failures are a
+    `WIDTH_RESOLUTION`-th more, so that the pairs of thousands of structures are not compared in
+    every step.
 
     Args:
-        success: `[t]` 1 for a success, 0 for a failure, in the order of the outcomes.
+        counts: Numbers before the outcome of a trial.
+        trial: Trial.
     """
-    n_outcomes = torch.arange(1, len(success) + 1, dtype=torch.float64)
-    levels = [_level(n_outcomes), _level((1 - success).cumsum(0))]
-    is_same = torch.stack([level == level[-1] for level in levels]).all(0)
-    return int(is_same.to(torch.int8).argmax()) + 1
+    n, n_failed, n_selected = counts
+    new = n + 1, n_failed + (not _is_success(trial))
+    is_more = _level(new[0]) > _level(n) or _level(new[1]) > _level(n_failed)
+    return *new, new[0] if is_more else n_selected
 
 
-def _level(count: Tensor) -> Tensor:
-    """Return the counts rounded down to `WIDTH_RESOLUTION` values in each factor of two."""
-    _, exponent = torch.frexp((count / WIDTH_RESOLUTION).clamp(min=1))
-    unit = torch.exp2(exponent - 1.0)
-    return (count / unit).floor() * unit
+def _level(count: int) -> int:
+    """Return a count rounded down to one of `WIDTH_RESOLUTION` values in each factor of two."""
+    unit = 1 << max(count.bit_length() - WIDTH_RESOLUTION.bit_length(), 0)
+    return count // unit * unit
 
 
 def select_width(F: Tensor, y: Tensor) -> float | None:

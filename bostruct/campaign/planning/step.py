@@ -50,7 +50,7 @@ def plan_step(step: StepContext, trials: Sequence[Trial]) -> PlannedStep:
     if first and step.components.initial_data is not None:
         X_initial = step.components.initial_data.X_unevaluated
     n_random = step.components.n_initial if first else step.q
-    known = [trial for trial in trials if trial.is_known]
+    known = step.columns.select("is known", trials, _is_known)
     data = training_data(step, known) if known else None
     if data is None or not has_enough_values(data) or (first and len(X_initial) + n_random):
         return _random_step(step, trials, X_initial, n_random)
@@ -104,9 +104,10 @@ def _model_step(
     model = fit_surrogate(step.components.surrogate, data, space)
     fitted = synchronized_time(step.device)
     context = acquisition_context(step, model, data, known)
-    pending, all_context = [trial.X for trial in trials if trial.state in OPEN_STATES], context
+    pending, all_context = step.columns.select("is open", trials, _is_open), context
     if pending:
-        all_context = with_pending(step.acquisition, context, torch.stack(pending).to(data.X))
+        X_pending = torch.stack([trial.X for trial in pending]).to(data.X)
+        all_context = with_pending(step.acquisition, context, X_pending)
     acquisition = BatchAcquisition(step.acquisition, all_context)
     scale = None if data.structures is None else problem_scale(data.structures, space)
     candidates = scaled_search(step, scale)(
@@ -121,7 +122,7 @@ def _model_step(
     candidates, selected, values = select_batch(
         step, candidates, acquisition, *rules, infeasible=infeasible
     )
-    numbers = [trial.number for trial in known]
+    numbers = step.columns.each("number", known, _number)
     tensors = posterior_tensors(step, model, candidates, selected, numbers)
     predictions: list[dict[str, float]] = [
         {"candidate_index": row, "acquisition": value}
@@ -154,3 +155,15 @@ def _model_step(
         effort=step.effort,
         outcome_predictions=outcome_predictions,
     )
+
+
+def _is_known(trial: Trial) -> bool:
+    return trial.is_known
+
+
+def _is_open(trial: Trial) -> bool:
+    return trial.state in OPEN_STATES
+
+
+def _number(trial: Trial) -> int:
+    return trial.number

@@ -7,7 +7,7 @@ the last time, only the others are computed, so a step costs what its own trials
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from itertools import accumulate
+from itertools import accumulate, compress
 from typing import Any, TypeVar, final
 
 import torch
@@ -167,6 +167,18 @@ class TrialColumns:
             return [*(values or ())[:n], *map(function, trials[n:])]
 
         return self._column(name, trials, extend)
+
+    def select(
+        self, name: str, trials: Sequence[Trial], predicate: Callable[[Trial], bool]
+    ) -> list[Trial]:
+        """Return the trials for which a predicate holds, in order.
+
+        Args:
+            name: Name of the column.
+            trials: Trials.
+            predicate: Function, the same for all calls with this name.
+        """
+        return list(compress(trials, self.each(name, trials, predicate)))
 
     def cached(self, name: str, trials: Sequence[Trial], function: Callable[[], T]) -> T:
         """Return the result of a function of trials, computed anew only where these differ.

@@ -12,8 +12,8 @@ from bostruct.campaign import Campaign, stop
 from bostruct.campaign.planning import feasibility as module
 from bostruct.campaign.planning import step as step_module
 from bostruct.campaign.planning.feasibility import (
+    count_width_outcomes,
     infeasible_candidates,
-    n_width_outcomes,
     select_width,
     structure_features,
     success_probability,
@@ -116,15 +116,22 @@ def test_successes_near_failures_count():
 
 
 def test_the_width_is_selected_anew_with_each_share_of_outcomes_and_of_failures():
-    outcomes = torch.ones(2000, dtype=torch.float64)
-    outcomes[99::100] = 0
-    n = [n_width_outcomes(outcomes[:k]) for k in range(1, 2001)]
+    def n_used(is_failed):
+        counts, used, X = (0, 0, 0), [], compact(1)[0]
+        for k in range(1, 2001):
+            trial = Trial(k, 0, X=X, state="failed" if is_failed(k) else "done", **KEY)
+            counts = count_width_outcomes(counts, trial)
+            used.append(counts[2])
+        assert counts[:2] == (2000, sum(is_failed(k) for k in range(1, 2001)))
+        return used
+
+    n = n_used(lambda k: k % 100 == 0)
     assert n == sorted(n)
     assert n[:31] == list(range(1, 32))
     assert all(15 / 16 * k <= used <= k for k, used in enumerate(n, 1))
     assert all(n[k - 1] == k for k in range(100, 1601, 100)), "each of the first failures counts"
-    outcomes[9::10] = 0
-    assert len({n_width_outcomes(outcomes[:k]) for k in range(1025, 2001)}) <= 2 * 16
+    often = n_used(lambda k: k % 10 == 0)
+    assert len(set(often[1024:])) <= 2 * 16
 
 
 def test_a_step_computes_the_features_of_new_structures_only(monkeypatch):
