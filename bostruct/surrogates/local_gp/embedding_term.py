@@ -5,17 +5,22 @@ Notation
     s           Å   (r² + core²)^1/2, with the core of `pair_term`
     rho         1   density of an atom: the sum over its neighbors of
                     exp(-decay (s(r) - s(d)) / d) (1 - (r / R)²)³, with R `range_factor` largest d
-    v           1   rho / (rho + half), from 0 for an isolated atom to below 1
+    x           1   rho / (rho + half), from 0 for an isolated atom to below 1
+    v           1   root of x, smooth at 0: (sqrt(x + eps²) - eps) / (sqrt(1 + eps²) - eps)
 
     E = sum over atoms of F(v)
 
 There is one process F for each species, an embedding energy (Daw and Baskes, Phys. Rev. B 29, 6443
 (1984)) of unknown form. Descriptors of unit length do not tell how many neighbors there are: an
-atom that is pulled out of a cluster has an uncertainty for this term.
+atom that is pulled out of a cluster has an uncertainty for this term. The root is the coordinate of
+the second moment of bands, in which an atom with one neighbor is as far from one with none as from
+one in a surface. Most data have no atoms with few neighbors, whose energies differ by bond
+energies; so the standard deviation is larger there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +40,8 @@ from bostruct.surrogates.local_gp.energy_terms import (
 from bostruct.surrogates.local_gp.pair_term import SPACING
 from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
 
+SMALLEST = 0.1  # eps of the root; densities far below that of one neighbor are alike
+
 
 @final
 @dataclass(frozen=True)
@@ -44,9 +51,10 @@ class EmbeddingTerm:
     Attributes:
         length_scale: Length scale of the process in v, which is between 0 and 1.
         decay: Decay of the density of a neighbor over one bond length, in powers of e.
-        half_density: The density at which v is 1/2; that of a neighbor at the bond length is 1.
+        half_density: The density at which x is 1/2; that of a neighbor at the bond length is 1.
         range_factor: Range of the density over the largest sum of two radii.
         core_factor: Distance below which densities hardly change over the sum of the two radii.
+        isolated_factor: Typical energy of an isolated atom over that of one with many neighbors.
 
     Raises:
         InputError: one is not positive.
@@ -57,6 +65,7 @@ class EmbeddingTerm:
     half_density: float = 6.0
     range_factor: float = 3.0
     core_factor: float = 0.35
+    isolated_factor: float = 3.0
 
     def __post_init__(self) -> None:
         check_positive("length_scale", self.length_scale, "It is a part of the unit interval.")
@@ -64,6 +73,7 @@ class EmbeddingTerm:
         check_positive("half_density", self.half_density, "It is a number of neighbors.")
         check_positive("range_factor", self.range_factor, "It is a number of bond lengths.")
         check_positive("core_factor", self.core_factor, "It is a fraction of the bond length.")
+        check_positive("isolated_factor", self.isolated_factor, "It is a ratio of energies.")
 
     def build(self, radii: Tensor) -> FittedEmbeddingTerm:
         """Return the term for species of given radii, `[species]` Å."""
@@ -71,7 +81,10 @@ class EmbeddingTerm:
         d = radii + radii.unsqueeze(-1)
         core = self.core_factor * d
         n = -int(-1 // (SPACING * self.length_scale))
-        root = spline_root(n, self.length_scale * n)
+        v = torch.arange(-1, n + 2, dtype=torch.float64) / n
+        isolated = torch.exp(-(v / self.length_scale).square() / 2)
+        std = 1 + (self.isolated_factor - 1) * isolated
+        root = std.unsqueeze(-1) * spline_root(n, self.length_scale * n)
         return FittedEmbeddingTerm(
             self.range_factor * float(d.max()),
             self.half_density,
@@ -89,7 +102,7 @@ class FittedEmbeddingTerm:
 
     Attributes:
         cutoff: Range R of the densities, Å.
-        half_density: The density at which v is 1/2.
+        half_density: The density at which x is 1/2.
         core: `[species, species]` Å.
         decay: `[species, species]` 1/Å.
         reference: `[species, species]` Å, the s at which the density of a neighbor is 1.
@@ -150,7 +163,7 @@ class FittedEmbeddingTerm:
         r2 = squared_distances(positions, neighbor, offset, self.cutoff**2)
         part = self._neighbor_densities(r2, neighbor, species_index)
         density = initial_density + part.sum(-1)
-        t = density / (density + self.half_density) * self.n_intervals
+        t = self._coordinate(density)
         B = self._by_species(splines(t, self.n_intervals), species_index)
         return B.new_zeros(count, B.shape[-1]).index_add(0, index, B)
 
@@ -188,10 +201,10 @@ class FittedEmbeddingTerm:
         with torch.enable_grad():
             part = self._neighbor_densities(r2, neighbor, species_index)
             (slope,) = torch.autograd.grad(part.sum(), r2)
-        density = part.detach().sum(-1)
-        scale = self.half_density / (density + self.half_density).square() * self.n_intervals
-        t = density / (density + self.half_density) * self.n_intervals
-        dB = spline_slopes(t, self.n_intervals) * scale.unsqueeze(-1)
+            density = part.detach().sum(-1).requires_grad_()
+            t = self._coordinate(density)
+            (scale,) = torch.autograd.grad(t.sum(), density)
+        dB = spline_slopes(t.detach(), self.n_intervals) * scale.unsqueeze(-1)
         dB = self._by_species(dB, species_index)
         i, slot = (neighbor >= 0).nonzero(as_tuple=True)
         j = neighbor[i, slot]
@@ -208,9 +221,9 @@ class FittedEmbeddingTerm:
         return [*(x.to(like).numpy() for x in tensors), self.cutoff**2]
 
     def spline_arrays(self) -> list[Any]:
-        """Return the half density, the inverse spacing and the first columns of the loops."""
+        """Return the constants of the loops, from the half density to the first columns."""
         columns = (self.n_intervals + 3) * torch.arange(len(self.core))
-        return [self.half_density, float(self.n_intervals), columns.numpy()]
+        return [self.half_density, SMALLEST, float(self.n_intervals), columns.numpy()]
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the term exactly."""
@@ -245,6 +258,12 @@ class FittedEmbeddingTerm:
             cached = fixed_atoms, density
             vars(self)["_last_fixed_densities"] = cached
         return cached[1].repeat(len(species_index) // len(place))
+
+    def _coordinate(self, density: Tensor) -> Tensor:
+        """Return v over the spacing of the splines, `[n]`."""
+        x = density / (density + self.half_density)
+        root = (x + SMALLEST**2).sqrt() - SMALLEST
+        return root / (math.sqrt(1 + SMALLEST**2) - SMALLEST) * self.n_intervals
 
     def _neighbor_densities(self, r2: Tensor, neighbor: Tensor, species_index: Tensor) -> Tensor:
         """Return the density `[n, k]` of each neighbor at a squared distance `[n, k]` Å²."""

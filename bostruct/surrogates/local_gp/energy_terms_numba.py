@@ -8,7 +8,8 @@ Notation
 
 The sums of `pair_features` are 1/2 sum_ij c(q) B_k(t(q)) with t = log(1 + q / core²) / (2 h). An
 atomic density is rho_i = sum_j c(q) exp(-decay (sqrt(q + core²) - reference)), and the splines of
-`density_features` are B_k(v(rho_i) / h) with v = rho / (rho + half).
+`density_features` are B_k(v(rho_i) / h) with
+v = (sqrt(rho / (rho + half) + smallest²) - smallest) / (sqrt(1 + smallest²) - smallest).
 """
 
 from __future__ import annotations
@@ -205,6 +206,7 @@ def add_densities(
 def density_features(
     density: Array,
     half: float,
+    smallest: float,
     inverse_spacing: float,
     first_column: Array,
     species_index: Array,
@@ -215,7 +217,8 @@ def density_features(
 
     Args:
         density: `[n]`.
-        half: The density at which v = 1/2.
+        half: Density of the formula of v.
+        smallest: Smoothing of its root.
         inverse_spacing: 1 / h.
         first_column: `[species]`, first of the columns of a species.
         species_index: `[n]`.
@@ -225,19 +228,27 @@ def density_features(
     B, dB = np.zeros(4), np.zeros(4)
     for i in range(len(density)):
         column = first_column[species_index[i]]
-        v = density[i] / (density[i] + half)
-        if v != v:
-            out[row[i], column] = v
+        if density[i] != density[i]:
+            out[row[i], column] = density[i]
             continue
+        v = _root(density[i] / (density[i] + half), smallest)
         first = column + _splines(v * inverse_spacing, B, dB)
         for k in range(4):
             out[row[i], first + k] += B[k]
 
 
 @lazy_njit()
+def _root(x: float, smallest: float) -> float:
+    """Return a root of x between 0 and 1 whose slope at 0 is finite."""
+    highest = math.sqrt(1 + smallest**2) - smallest
+    return (math.sqrt(x + smallest**2) - smallest) / highest
+
+
+@lazy_njit()
 def density_slopes(
     density: Array,
     half: float,
+    smallest: float,
     inverse_spacing: float,
     first_column: Array,
     species_index: Array,
@@ -248,7 +259,8 @@ def density_slopes(
 
     Args:
         density: `[n]`.
-        half: The density at which v = 1/2.
+        half: Density of the formula of v.
+        smallest: Smoothing of its root.
         inverse_spacing: 1 / h.
         first_column: `[species]`, first of the columns of a species.
         species_index: `[n]`.
@@ -257,13 +269,14 @@ def density_slopes(
     """
     B, dB = np.zeros(4), np.zeros(4)
     for i in range(len(density)):
-        v = density[i] / (density[i] + half)
+        x = density[i] / (density[i] + half)
         first[i] = first_column[species_index[i]]
-        if v != v:
-            slopes[i, 0] = v
+        if x != x:
+            slopes[i, 0] = x
             continue
-        first[i] += _splines(v * inverse_spacing, B, dB)
-        slope = inverse_spacing * half / (density[i] + half) ** 2
+        first[i] += _splines(_root(x, smallest) * inverse_spacing, B, dB)
+        scale = 2 * (math.sqrt(1 + smallest**2) - smallest) * math.sqrt(x + smallest**2)
+        slope = inverse_spacing * half / (density[i] + half) ** 2 / scale
         for k in range(4):
             slopes[i, k] = slope * dB[k]
 
