@@ -40,6 +40,7 @@ from bostruct.surrogates.local_gp.energy_terms import (
 from bostruct.surrogates.local_gp.pair_term import SPACING
 from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
 
+ROUGH_FRACTION = 0.2  # of the variance, with half the length scale
 SMALLEST = 0.1  # eps of the root; densities far below that of one neighbor are alike
 
 
@@ -60,7 +61,7 @@ class EmbeddingTerm:
         InputError: one is not positive.
     """
 
-    length_scale: float = 0.2
+    length_scale: float = 0.25
     decay: float = 5.0
     half_density: float = 6.0
     range_factor: float = 3.0
@@ -84,7 +85,7 @@ class EmbeddingTerm:
         v = torch.arange(-1, n + 2, dtype=torch.float64) / n
         isolated = torch.exp(-(v / self.length_scale).square() / 2)
         std = 1 + (self.isolated_factor - 1) * isolated
-        root = std.unsqueeze(-1) * spline_root(n, self.length_scale * n)
+        root = std.unsqueeze(-1) * spline_root(n, self.length_scale * n, ROUGH_FRACTION)
         return FittedEmbeddingTerm(
             self.range_factor * float(d.max()),
             self.half_density,
