@@ -32,11 +32,7 @@ from torch import Tensor
 from bostruct.errors import check_positive
 from bostruct.structures import FixedAtoms, Structures
 from bostruct.surrogates.local_gp import energy_terms_numba
-from bostruct.surrogates.local_gp.energy_terms import (
-    contiguous_arrays,
-    neighbor_arrays,
-    squared_distances,
-)
+from bostruct.surrogates.local_gp.energy_terms import Pairs, contiguous_arrays, find_pairs
 from bostruct.surrogates.local_gp.pair_term import SPACING
 from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
 
@@ -136,13 +132,14 @@ class FittedEmbeddingTerm:
         index: Tensor,
         count: int,
         fixed_atoms: FixedAtoms | None = None,
+        pairs: Pairs | None = None,
     ) -> Tensor:
         """Return the features of sums over atoms."""
-        arrays = neighbor_arrays(structures, self.cutoff, skip_fixed_pairs=fixed_atoms is not None)
+        pairs = find_pairs(structures, self.cutoff, fixed_atoms) if pairs is None else pairs
         density = structures.positions.new_zeros(len(species_index))
         if fixed_atoms is not None:
             density = self._fixed_densities(fixed_atoms, species_index)
-        arguments = *arrays, species_index, index, density, count
+        arguments = pairs, species_index, index, density, count
         sums: Tensor
         if structures.device.type == "cpu":
             sums = _EmbeddingSums.apply(structures.positions, self, *arguments)  # type: ignore[no-untyped-call]
@@ -153,36 +150,37 @@ class FittedEmbeddingTerm:
     def differentiable_sums(
         self,
         positions: Tensor,
-        neighbor: Tensor,
-        offset: Tensor,
+        pairs: Pairs,
         species_index: Tensor,
         index: Tensor,
         initial_density: Tensor,
         count: int,
     ) -> Tensor:
         """Return the sums of splines `[count, K]` by operations that torch differentiates twice."""
-        r2 = squared_distances(positions, neighbor, offset, self.cutoff**2)
-        part = self._neighbor_densities(r2, neighbor, species_index)
-        density = initial_density + part.sum(-1)
-        t = self._coordinate(density)
-        B = self._by_species(splines(t, self.n_intervals), species_index)
+        i, j, offset, weight = pairs.flat()
+        x = positions[j] - positions[i] + offset
+        density = self._add_densities(
+            initial_density, x.square().sum(-1), i, j, weight, species_index
+        )
+        B = splines(self._coordinate(density), self.n_intervals)
+        B = self._by_species(B, species_index)
         return B.new_zeros(count, B.shape[-1]).index_add(0, index, B)
 
-    def force_features(self, structures: Structures, species_index: Tensor) -> Tensor:
+    def force_features(
+        self, structures: Structures, species_index: Tensor, pairs: Pairs | None = None
+    ) -> Tensor:
         """Return the features of all force components, `[n, 3, m]` 1/Å."""
-        arrays = neighbor_arrays(structures, self.cutoff)
-        arguments = structures.positions.detach(), *arrays, species_index
+        pairs = find_pairs(structures, self.cutoff) if pairs is None else pairs
+        arguments = structures.positions.detach(), pairs, species_index
         on_cpu = structures.device.type == "cpu"
         slopes = self._numba_forces(*arguments) if on_cpu else self.tensor_forces(*arguments)
         return slopes @ self.root.to(slopes)
 
-    def _numba_forces(
-        self, positions: Tensor, neighbor: Tensor, offset: Tensor, species_index: Tensor
-    ) -> Tensor:
+    def _numba_forces(self, positions: Tensor, pairs: Pairs, species_index: Tensor) -> Tensor:
         density = positions.new_zeros(len(positions))
-        pairs = contiguous_arrays(positions, neighbor, offset, species_index)
-        pairs += self.pair_arrays(positions)
-        energy_terms_numba.add_densities(*pairs, *contiguous_arrays(density))
+        arrays = contiguous_arrays(positions, pairs.second, pairs.offset, species_index)
+        arrays += self.pair_arrays(positions)
+        energy_terms_numba.add_densities(*arrays, *contiguous_arrays(density))
         first, slopes = torch.zeros_like(species_index), density.new_zeros(len(density), 4)
         energy_terms_numba.density_slopes(
             density.numpy(),
@@ -190,31 +188,28 @@ class FittedEmbeddingTerm:
             *contiguous_arrays(species_index, first, slopes),
         )
         out = positions.new_zeros(*positions.shape, len(self.root))
-        arguments = contiguous_arrays(first, slopes) + pairs
+        arguments = contiguous_arrays(first, slopes) + arrays
         energy_terms_numba.density_force_features(*arguments, *contiguous_arrays(out))
         return out
 
-    def tensor_forces(
-        self, positions: Tensor, neighbor: Tensor, offset: Tensor, species_index: Tensor
-    ) -> Tensor:
+    def tensor_forces(self, positions: Tensor, pairs: Pairs, species_index: Tensor) -> Tensor:
         """Return minus the derivatives of the splines `[n, 3, K]` 1/Å, by tensor operations."""
-        r2 = squared_distances(positions, neighbor, offset, self.cutoff**2).requires_grad_()
+        i, j, offset, weight = pairs.flat()
+        x = positions[j] - positions[i] + offset
+        q = x.square().sum(-1).requires_grad_()
         with torch.enable_grad():
-            part = self._neighbor_densities(r2, neighbor, species_index)
-            (slope,) = torch.autograd.grad(part.sum(), r2)
-            density = part.detach().sum(-1).requires_grad_()
-            t = self._coordinate(density)
+            part = self._neighbor_density(q, species_index[i], species_index[j])
+            (slope,) = torch.autograd.grad(part.sum(), q)
+            zero = positions.new_zeros(len(positions))
+            density = self._add_densities(zero, q.detach(), i, j, weight, species_index)
+            t = self._coordinate(density.requires_grad_())
             (scale,) = torch.autograd.grad(t.sum(), density)
         dB = spline_slopes(t.detach(), self.n_intervals) * scale.unsqueeze(-1)
         dB = self._by_species(dB, species_index)
-        i, slot = (neighbor >= 0).nonzero(as_tuple=True)
-        j = neighbor[i, slot]
-        x = positions[j] - positions[i]
-        if len(offset):
-            x = x + offset[i, slot]
-        pairs = 2 * (slope[i, slot].unsqueeze(-1) * x).unsqueeze(-1) * dB[i].unsqueeze(1)
-        out = pairs.new_zeros(*positions.shape, dB.shape[-1]).index_add(0, i, pairs)
-        return out.index_add(0, j, pairs, alpha=-1.0)
+        by_distance = (2 * weight * slope).view(-1, 1, 1) * x.unsqueeze(-1)
+        each = by_distance * (dB[i] + dB[j]).unsqueeze(1)
+        out = each.new_zeros(*positions.shape, dB.shape[-1]).index_add(0, i, each)
+        return out.index_add(0, j, each, alpha=-1.0)
 
     def pair_arrays(self, like: Tensor) -> list[Any]:
         """Return squared cores, decays, references and the squared range of the loops."""
@@ -252,10 +247,11 @@ class FittedEmbeddingTerm:
         cached: tuple[FixedAtoms, Tensor] | None = vars(self).get("_last_fixed_densities")
         if cached is None or cached[0] is not fixed_atoms:
             atoms, of_fixed = fixed_atoms.atoms, species_index[: len(place)][place >= 0]
-            neighbor, offset = neighbor_arrays(atoms, self.cutoff)
-            r2 = squared_distances(atoms.positions, neighbor, offset, self.cutoff**2)
-            part = self._neighbor_densities(r2, neighbor, of_fixed).sum(-1)
-            density = torch.where(place >= 0, part[place.clamp(min=0)], 0.0)
+            i, j, offset, weight = find_pairs(atoms, self.cutoff).flat()
+            q = (atoms.positions[j] - atoms.positions[i] + offset).square().sum(-1)
+            zero = q.new_zeros(len(of_fixed))
+            each = self._add_densities(zero, q, i, j, weight, of_fixed)
+            density = torch.where(place >= 0, each[place.clamp(min=0)], 0.0)
             cached = fixed_atoms, density
             vars(self)["_last_fixed_densities"] = cached
         return cached[1].repeat(len(species_index) // len(place))
@@ -266,14 +262,26 @@ class FittedEmbeddingTerm:
         root = (x + SMALLEST**2).sqrt() - SMALLEST
         return root / (math.sqrt(1 + SMALLEST**2) - SMALLEST) * self.n_intervals
 
-    def _neighbor_densities(self, r2: Tensor, neighbor: Tensor, species_index: Tensor) -> Tensor:
-        """Return the density `[n, k]` of each neighbor at a squared distance `[n, k]` Å²."""
-        a, b = species_index.unsqueeze(-1), species_index[neighbor.clamp(min=0)]
+    def _add_densities(
+        self,
+        density: Tensor,
+        q: Tensor,
+        i: Tensor,
+        j: Tensor,
+        weight: Tensor,
+        species_index: Tensor,
+    ) -> Tensor:
+        """Return the densities `[n]` with those of pairs at squared distances `[p]` Å²."""
+        part = weight * self._neighbor_density(q, species_index[i], species_index[j])
+        return density.index_add(0, i, part).index_add(0, j, part)
+
+    def _neighbor_density(self, q: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """Return the density `[p]` of neighbors at squared distances `[p]` Å²."""
         core, decay, reference = (
-            x.to(r2)[a, b] for x in (self._squared_core, self.decay, self.reference)
+            x.to(q)[a, b] for x in (self._squared_core, self.decay, self.reference)
         )
-        inside = torch.where(neighbor >= 0, 1 - r2 / self.cutoff**2, 0.0).clamp(min=0)
-        return inside.pow(3) * torch.exp(-decay * ((r2 + core).sqrt() - reference))
+        inside = (1 - q / self.cutoff**2).clamp(min=0)
+        return inside.pow(3) * torch.exp(-decay * ((q + core).sqrt() - reference))
 
     def _by_species(self, B: Tensor, species_index: Tensor) -> Tensor:
         """Return B `[n, k]` in the columns of each atom's species, `[n, species k]`."""
@@ -294,19 +302,18 @@ class _EmbeddingSums(torch.autograd.Function):
         ctx: Any,  # noqa: ANN401 - torch's
         positions: Tensor,
         term: FittedEmbeddingTerm,
-        neighbor: Tensor,
-        offset: Tensor,
+        pairs: Pairs,
         species_index: Tensor,
         index: Tensor,
         initial_density: Tensor,
         count: int,
     ) -> Tensor:
         density = initial_density.clone()
-        ctx.term, ctx.arrays = term, (neighbor, offset, species_index)
-        ctx.initial_density = initial_density
-        ctx.save_for_backward(positions, density, index)
-        pairs = contiguous_arrays(positions, *ctx.arrays) + term.pair_arrays(density)
-        energy_terms_numba.add_densities(*pairs, *contiguous_arrays(density))
+        ctx.term, ctx.arguments = term, (pairs, species_index, index, initial_density)
+        ctx.save_for_backward(positions, density)
+        arrays = contiguous_arrays(positions, pairs.second, pairs.offset, species_index)
+        arrays += term.pair_arrays(density)
+        energy_terms_numba.add_densities(*arrays, *contiguous_arrays(density))
         out = positions.new_zeros(count, len(term.root))
         energy_terms_numba.density_features(
             density.numpy(),
@@ -317,25 +324,23 @@ class _EmbeddingSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        positions, density, index = ctx.saved_tensors
+        positions, density = ctx.saved_tensors
         term: FittedEmbeddingTerm = ctx.term
-        neighbor, offset, species_index = ctx.arrays
-        none = (None,) * 7
+        pairs, species_index, index, initial_density = ctx.arguments
+        none = (None,) * 6
         if torch.is_grad_enabled():  # for a second derivative
-            arguments = positions, *ctx.arrays, index, ctx.initial_density, len(g)
-            sums = term.differentiable_sums(*arguments)
+            sums = term.differentiable_sums(
+                positions, pairs, species_index, index, initial_density, len(g)
+            )
             (gradient,) = torch.autograd.grad(sums, positions, g, create_graph=True)
             return gradient, *none
-        first, slopes = torch.zeros_like(species_index), density.new_zeros(len(density), 4)
-        energy_terms_numba.density_slopes(
-            density.numpy(),
+        by_density, gradient = torch.zeros_like(density), torch.zeros_like(positions)
+        energy_terms_numba.density_features_vjp(
+            *contiguous_arrays(g, density),
             *term.spline_arrays(),
-            *contiguous_arrays(species_index, first, slopes),
+            *contiguous_arrays(species_index, index, by_density),
         )
-        columns = first.unsqueeze(-1) + torch.arange(4)
-        by_density = (g[index.unsqueeze(-1), columns] * slopes).sum(-1)
-        gradient = torch.zeros_like(positions)
-        pairs = contiguous_arrays(by_density, positions, neighbor, offset, species_index)
-        pairs += term.pair_arrays(g)
-        energy_terms_numba.density_vjp(*pairs, *contiguous_arrays(gradient))
+        tensors = by_density, positions, pairs.second, pairs.offset, species_index
+        arrays = contiguous_arrays(*tensors) + term.pair_arrays(g)
+        energy_terms_numba.density_vjp(*arrays, *contiguous_arrays(gradient))
         return gradient, *none

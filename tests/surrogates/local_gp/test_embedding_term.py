@@ -50,9 +50,10 @@ def test_energies_change_most_with_the_first_neighbors():
 
 def test_a_density_of_one_is_that_of_a_neighbor_at_the_bond_length():
     term = EmbeddingTerm(range_factor=1e3).build(RADII)
-    r2 = torch.tensor([[2.64**2, 4 * 2.64**2]], dtype=torch.float64)
-    neighbor, species = torch.tensor([[1, 1]]), torch.zeros(2, dtype=torch.int64)
-    found = term._neighbor_densities(r2, neighbor, species[:1].repeat(2))
-    assert found[0, 0] == pytest.approx(1.0, rel=1e-5)
+    q = torch.tensor([2.64**2, 4 * 2.64**2], dtype=torch.float64)
+    zero = torch.zeros(2, dtype=torch.int64)
+    found = term._neighbor_density(q, zero, zero)
+    assert float(found[0]) == pytest.approx(1.0, rel=1e-5)
     reference = math.sqrt(1 + 0.35**2)
-    assert found[0, 1] == pytest.approx(math.exp(-5 * (math.sqrt(4 + 0.35**2) - reference)), 1e-4)
+    expected = math.exp(-5 * (math.sqrt(4 + 0.35**2) - reference))
+    assert float(found[1]) == pytest.approx(expected, rel=1e-4)
