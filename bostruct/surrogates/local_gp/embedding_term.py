@@ -5,17 +5,22 @@ Notation
     s           Å   (r² + core²)^1/2, with the core of `pair_term`
     rho         1   density of an atom: the sum over its neighbors of
                     exp(-decay (s(r) - s(d)) / d) (1 - (r / R)²)³, with R `range_factor` largest d
-    v           1   rho / (rho + half), from 0 for an isolated atom to below 1
+    x           1   rho / (rho + half), from 0 for an isolated atom to below 1
+    v           1   root of x, smooth at 0: (sqrt(x + eps²) - eps) / (sqrt(1 + eps²) - eps)
 
     E = sum over atoms of F(v)
 
 There is one process F for each species, an embedding energy (Daw and Baskes, Phys. Rev. B 29, 6443
 (1984)) of unknown form. Descriptors of unit length do not tell how many neighbors there are: an
-atom that is pulled out of a cluster has an uncertainty for this term.
+atom that is pulled out of a cluster has an uncertainty for this term. The root is the coordinate of
+the second moment of bands, in which an atom with one neighbor is as far from one with none as from
+one in a surface. Most data have no atoms with few neighbors, whose energies differ by bond
+energies; so the standard deviation is larger there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,13 +32,12 @@ from torch import Tensor
 from bostruct.errors import check_positive
 from bostruct.structures import FixedAtoms, Structures
 from bostruct.surrogates.local_gp import energy_terms_numba
-from bostruct.surrogates.local_gp.energy_terms import (
-    contiguous_arrays,
-    neighbor_arrays,
-    squared_distances,
-)
+from bostruct.surrogates.local_gp.energy_terms import Pairs, contiguous_arrays, find_pairs
 from bostruct.surrogates.local_gp.pair_term import SPACING
 from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
+
+ROUGH_FRACTION = 0.2  # of the variance, with half the length scale
+SMALLEST = 0.1  # eps of the root; densities far below that of one neighbor are alike
 
 
 @final
@@ -44,19 +48,21 @@ class EmbeddingTerm:
     Attributes:
         length_scale: Length scale of the process in v, which is between 0 and 1.
         decay: Decay of the density of a neighbor over one bond length, in powers of e.
-        half_density: The density at which v is 1/2; that of a neighbor at the bond length is 1.
+        half_density: The density at which x is 1/2; that of a neighbor at the bond length is 1.
         range_factor: Range of the density over the largest sum of two radii.
         core_factor: Distance below which densities hardly change over the sum of the two radii.
+        isolated_factor: Typical energy of an isolated atom over that of one with many neighbors.
 
     Raises:
         InputError: one is not positive.
     """
 
-    length_scale: float = 0.2
+    length_scale: float = 0.25
     decay: float = 5.0
     half_density: float = 6.0
     range_factor: float = 3.0
     core_factor: float = 0.35
+    isolated_factor: float = 3.0
 
     def __post_init__(self) -> None:
         check_positive("length_scale", self.length_scale, "It is a part of the unit interval.")
@@ -64,6 +70,7 @@ class EmbeddingTerm:
         check_positive("half_density", self.half_density, "It is a number of neighbors.")
         check_positive("range_factor", self.range_factor, "It is a number of bond lengths.")
         check_positive("core_factor", self.core_factor, "It is a fraction of the bond length.")
+        check_positive("isolated_factor", self.isolated_factor, "It is a ratio of energies.")
 
     def build(self, radii: Tensor) -> FittedEmbeddingTerm:
         """Return the term for species of given radii, `[species]` Å."""
@@ -71,7 +78,10 @@ class EmbeddingTerm:
         d = radii + radii.unsqueeze(-1)
         core = self.core_factor * d
         n = -int(-1 // (SPACING * self.length_scale))
-        root = spline_root(n, self.length_scale * n)
+        v = torch.arange(-1, n + 2, dtype=torch.float64) / n
+        isolated = torch.exp(-(v / self.length_scale).square() / 2)
+        std = 1 + (self.isolated_factor - 1) * isolated
+        root = std.unsqueeze(-1) * spline_root(n, self.length_scale * n, ROUGH_FRACTION)
         return FittedEmbeddingTerm(
             self.range_factor * float(d.max()),
             self.half_density,
@@ -89,7 +99,7 @@ class FittedEmbeddingTerm:
 
     Attributes:
         cutoff: Range R of the densities, Å.
-        half_density: The density at which v is 1/2.
+        half_density: The density at which x is 1/2.
         core: `[species, species]` Å.
         decay: `[species, species]` 1/Å.
         reference: `[species, species]` Å, the s at which the density of a neighbor is 1.
@@ -122,13 +132,14 @@ class FittedEmbeddingTerm:
         index: Tensor,
         count: int,
         fixed_atoms: FixedAtoms | None = None,
+        pairs: Pairs | None = None,
     ) -> Tensor:
         """Return the features of sums over atoms."""
-        arrays = neighbor_arrays(structures, self.cutoff, skip_fixed_pairs=fixed_atoms is not None)
+        pairs = find_pairs(structures, self.cutoff, fixed_atoms) if pairs is None else pairs
         density = structures.positions.new_zeros(len(species_index))
         if fixed_atoms is not None:
             density = self._fixed_densities(fixed_atoms, species_index)
-        arguments = *arrays, species_index, index, density, count
+        arguments = pairs, species_index, index, density, count
         sums: Tensor
         if structures.device.type == "cpu":
             sums = _EmbeddingSums.apply(structures.positions, self, *arguments)  # type: ignore[no-untyped-call]
@@ -139,36 +150,37 @@ class FittedEmbeddingTerm:
     def differentiable_sums(
         self,
         positions: Tensor,
-        neighbor: Tensor,
-        offset: Tensor,
+        pairs: Pairs,
         species_index: Tensor,
         index: Tensor,
         initial_density: Tensor,
         count: int,
     ) -> Tensor:
         """Return the sums of splines `[count, K]` by operations that torch differentiates twice."""
-        r2 = squared_distances(positions, neighbor, offset, self.cutoff**2)
-        part = self._neighbor_densities(r2, neighbor, species_index)
-        density = initial_density + part.sum(-1)
-        t = density / (density + self.half_density) * self.n_intervals
-        B = self._by_species(splines(t, self.n_intervals), species_index)
+        i, j, offset, weight = pairs.flat()
+        x = positions[j] - positions[i] + offset
+        density = self._add_densities(
+            initial_density, x.square().sum(-1), i, j, weight, species_index
+        )
+        B = splines(self._coordinate(density), self.n_intervals)
+        B = self._by_species(B, species_index)
         return B.new_zeros(count, B.shape[-1]).index_add(0, index, B)
 
-    def force_features(self, structures: Structures, species_index: Tensor) -> Tensor:
+    def force_features(
+        self, structures: Structures, species_index: Tensor, pairs: Pairs | None = None
+    ) -> Tensor:
         """Return the features of all force components, `[n, 3, m]` 1/Å."""
-        arrays = neighbor_arrays(structures, self.cutoff)
-        arguments = structures.positions.detach(), *arrays, species_index
+        pairs = find_pairs(structures, self.cutoff) if pairs is None else pairs
+        arguments = structures.positions.detach(), pairs, species_index
         on_cpu = structures.device.type == "cpu"
         slopes = self._numba_forces(*arguments) if on_cpu else self.tensor_forces(*arguments)
         return slopes @ self.root.to(slopes)
 
-    def _numba_forces(
-        self, positions: Tensor, neighbor: Tensor, offset: Tensor, species_index: Tensor
-    ) -> Tensor:
+    def _numba_forces(self, positions: Tensor, pairs: Pairs, species_index: Tensor) -> Tensor:
         density = positions.new_zeros(len(positions))
-        pairs = contiguous_arrays(positions, neighbor, offset, species_index)
-        pairs += self.pair_arrays(positions)
-        energy_terms_numba.add_densities(*pairs, *contiguous_arrays(density))
+        arrays = contiguous_arrays(positions, pairs.second, pairs.offset, species_index)
+        arrays += self.pair_arrays(positions)
+        energy_terms_numba.add_densities(*arrays, *contiguous_arrays(density))
         first, slopes = torch.zeros_like(species_index), density.new_zeros(len(density), 4)
         energy_terms_numba.density_slopes(
             density.numpy(),
@@ -176,31 +188,28 @@ class FittedEmbeddingTerm:
             *contiguous_arrays(species_index, first, slopes),
         )
         out = positions.new_zeros(*positions.shape, len(self.root))
-        arguments = contiguous_arrays(first, slopes) + pairs
+        arguments = contiguous_arrays(first, slopes) + arrays
         energy_terms_numba.density_force_features(*arguments, *contiguous_arrays(out))
         return out
 
-    def tensor_forces(
-        self, positions: Tensor, neighbor: Tensor, offset: Tensor, species_index: Tensor
-    ) -> Tensor:
+    def tensor_forces(self, positions: Tensor, pairs: Pairs, species_index: Tensor) -> Tensor:
         """Return minus the derivatives of the splines `[n, 3, K]` 1/Å, by tensor operations."""
-        r2 = squared_distances(positions, neighbor, offset, self.cutoff**2).requires_grad_()
+        i, j, offset, weight = pairs.flat()
+        x = positions[j] - positions[i] + offset
+        q = x.square().sum(-1).requires_grad_()
         with torch.enable_grad():
-            part = self._neighbor_densities(r2, neighbor, species_index)
-            (slope,) = torch.autograd.grad(part.sum(), r2)
-        density = part.detach().sum(-1)
-        scale = self.half_density / (density + self.half_density).square() * self.n_intervals
-        t = density / (density + self.half_density) * self.n_intervals
-        dB = spline_slopes(t, self.n_intervals) * scale.unsqueeze(-1)
+            part = self._neighbor_density(q, species_index[i], species_index[j])
+            (slope,) = torch.autograd.grad(part.sum(), q)
+            zero = positions.new_zeros(len(positions))
+            density = self._add_densities(zero, q.detach(), i, j, weight, species_index)
+            t = self._coordinate(density.requires_grad_())
+            (scale,) = torch.autograd.grad(t.sum(), density)
+        dB = spline_slopes(t.detach(), self.n_intervals) * scale.unsqueeze(-1)
         dB = self._by_species(dB, species_index)
-        i, slot = (neighbor >= 0).nonzero(as_tuple=True)
-        j = neighbor[i, slot]
-        x = positions[j] - positions[i]
-        if len(offset):
-            x = x + offset[i, slot]
-        pairs = 2 * (slope[i, slot].unsqueeze(-1) * x).unsqueeze(-1) * dB[i].unsqueeze(1)
-        out = pairs.new_zeros(*positions.shape, dB.shape[-1]).index_add(0, i, pairs)
-        return out.index_add(0, j, pairs, alpha=-1.0)
+        by_distance = (2 * weight * slope).view(-1, 1, 1) * x.unsqueeze(-1)
+        each = by_distance * (dB[i] + dB[j]).unsqueeze(1)
+        out = each.new_zeros(*positions.shape, dB.shape[-1]).index_add(0, i, each)
+        return out.index_add(0, j, each, alpha=-1.0)
 
     def pair_arrays(self, like: Tensor) -> list[Any]:
         """Return squared cores, decays, references and the squared range of the loops."""
@@ -208,9 +217,9 @@ class FittedEmbeddingTerm:
         return [*(x.to(like).numpy() for x in tensors), self.cutoff**2]
 
     def spline_arrays(self) -> list[Any]:
-        """Return the half density, the inverse spacing and the first columns of the loops."""
+        """Return the constants of the loops, from the half density to the first columns."""
         columns = (self.n_intervals + 3) * torch.arange(len(self.core))
-        return [self.half_density, float(self.n_intervals), columns.numpy()]
+        return [self.half_density, SMALLEST, float(self.n_intervals), columns.numpy()]
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the term exactly."""
@@ -238,22 +247,41 @@ class FittedEmbeddingTerm:
         cached: tuple[FixedAtoms, Tensor] | None = vars(self).get("_last_fixed_densities")
         if cached is None or cached[0] is not fixed_atoms:
             atoms, of_fixed = fixed_atoms.atoms, species_index[: len(place)][place >= 0]
-            neighbor, offset = neighbor_arrays(atoms, self.cutoff)
-            r2 = squared_distances(atoms.positions, neighbor, offset, self.cutoff**2)
-            part = self._neighbor_densities(r2, neighbor, of_fixed).sum(-1)
-            density = torch.where(place >= 0, part[place.clamp(min=0)], 0.0)
+            i, j, offset, weight = find_pairs(atoms, self.cutoff).flat()
+            q = (atoms.positions[j] - atoms.positions[i] + offset).square().sum(-1)
+            zero = q.new_zeros(len(of_fixed))
+            each = self._add_densities(zero, q, i, j, weight, of_fixed)
+            density = torch.where(place >= 0, each[place.clamp(min=0)], 0.0)
             cached = fixed_atoms, density
             vars(self)["_last_fixed_densities"] = cached
         return cached[1].repeat(len(species_index) // len(place))
 
-    def _neighbor_densities(self, r2: Tensor, neighbor: Tensor, species_index: Tensor) -> Tensor:
-        """Return the density `[n, k]` of each neighbor at a squared distance `[n, k]` Å²."""
-        a, b = species_index.unsqueeze(-1), species_index[neighbor.clamp(min=0)]
+    def _coordinate(self, density: Tensor) -> Tensor:
+        """Return v over the spacing of the splines, `[n]`."""
+        x = density / (density + self.half_density)
+        root = (x + SMALLEST**2).sqrt() - SMALLEST
+        return root / (math.sqrt(1 + SMALLEST**2) - SMALLEST) * self.n_intervals
+
+    def _add_densities(
+        self,
+        density: Tensor,
+        q: Tensor,
+        i: Tensor,
+        j: Tensor,
+        weight: Tensor,
+        species_index: Tensor,
+    ) -> Tensor:
+        """Return the densities `[n]` with those of pairs at squared distances `[p]` Å²."""
+        part = weight * self._neighbor_density(q, species_index[i], species_index[j])
+        return density.index_add(0, i, part).index_add(0, j, part)
+
+    def _neighbor_density(self, q: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """Return the density `[p]` of neighbors at squared distances `[p]` Å²."""
         core, decay, reference = (
-            x.to(r2)[a, b] for x in (self._squared_core, self.decay, self.reference)
+            x.to(q)[a, b] for x in (self._squared_core, self.decay, self.reference)
         )
-        inside = torch.where(neighbor >= 0, 1 - r2 / self.cutoff**2, 0.0).clamp(min=0)
-        return inside.pow(3) * torch.exp(-decay * ((r2 + core).sqrt() - reference))
+        inside = (1 - q / self.cutoff**2).clamp(min=0)
+        return inside.pow(3) * torch.exp(-decay * ((q + core).sqrt() - reference))
 
     def _by_species(self, B: Tensor, species_index: Tensor) -> Tensor:
         """Return B `[n, k]` in the columns of each atom's species, `[n, species k]`."""
@@ -274,19 +302,18 @@ class _EmbeddingSums(torch.autograd.Function):
         ctx: Any,  # noqa: ANN401 - torch's
         positions: Tensor,
         term: FittedEmbeddingTerm,
-        neighbor: Tensor,
-        offset: Tensor,
+        pairs: Pairs,
         species_index: Tensor,
         index: Tensor,
         initial_density: Tensor,
         count: int,
     ) -> Tensor:
         density = initial_density.clone()
-        ctx.term, ctx.arrays = term, (neighbor, offset, species_index)
-        ctx.initial_density = initial_density
-        ctx.save_for_backward(positions, density, index)
-        pairs = contiguous_arrays(positions, *ctx.arrays) + term.pair_arrays(density)
-        energy_terms_numba.add_densities(*pairs, *contiguous_arrays(density))
+        ctx.term, ctx.arguments = term, (pairs, species_index, index, initial_density)
+        ctx.save_for_backward(positions, density)
+        arrays = contiguous_arrays(positions, pairs.second, pairs.offset, species_index)
+        arrays += term.pair_arrays(density)
+        energy_terms_numba.add_densities(*arrays, *contiguous_arrays(density))
         out = positions.new_zeros(count, len(term.root))
         energy_terms_numba.density_features(
             density.numpy(),
@@ -297,25 +324,23 @@ class _EmbeddingSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        positions, density, index = ctx.saved_tensors
+        positions, density = ctx.saved_tensors
         term: FittedEmbeddingTerm = ctx.term
-        neighbor, offset, species_index = ctx.arrays
-        none = (None,) * 7
+        pairs, species_index, index, initial_density = ctx.arguments
+        none = (None,) * 6
         if torch.is_grad_enabled():  # for a second derivative
-            arguments = positions, *ctx.arrays, index, ctx.initial_density, len(g)
-            sums = term.differentiable_sums(*arguments)
+            sums = term.differentiable_sums(
+                positions, pairs, species_index, index, initial_density, len(g)
+            )
             (gradient,) = torch.autograd.grad(sums, positions, g, create_graph=True)
             return gradient, *none
-        first, slopes = torch.zeros_like(species_index), density.new_zeros(len(density), 4)
-        energy_terms_numba.density_slopes(
-            density.numpy(),
+        by_density, gradient = torch.zeros_like(density), torch.zeros_like(positions)
+        energy_terms_numba.density_features_vjp(
+            *contiguous_arrays(g, density),
             *term.spline_arrays(),
-            *contiguous_arrays(species_index, first, slopes),
+            *contiguous_arrays(species_index, index, by_density),
         )
-        columns = first.unsqueeze(-1) + torch.arange(4)
-        by_density = (g[index.unsqueeze(-1), columns] * slopes).sum(-1)
-        gradient = torch.zeros_like(positions)
-        pairs = contiguous_arrays(by_density, positions, neighbor, offset, species_index)
-        pairs += term.pair_arrays(g)
-        energy_terms_numba.density_vjp(*pairs, *contiguous_arrays(gradient))
+        tensors = by_density, positions, pairs.second, pairs.offset, species_index
+        arrays = contiguous_arrays(*tensors) + term.pair_arrays(g)
+        energy_terms_numba.density_vjp(*arrays, *contiguous_arrays(gradient))
         return gradient, *none

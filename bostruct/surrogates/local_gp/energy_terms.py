@@ -23,6 +23,32 @@ from torch import Tensor
 from bostruct.structures import FixedAtoms, Structures, all_pairs, neighbor_table
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of atoms, each listed once at its first atom.
+
+    Attributes:
+        second: `[n, k]`, second atoms of the pairs of each atom; -1 for none.
+        offset: `[n, k, 3]` Å, lattice translation of the second atom, or `[0, k, 3]` if all are
+            zero.
+    """
+
+    second: Tensor
+    offset: Tensor
+
+    def flat(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return first and second atoms `[p]`, translations `[p, 3]` Å, and weights `[p]`.
+
+        The weight is 1/2 for an atom and its own image, of which there are two.
+        """
+        i, slot = (self.second >= 0).nonzero(as_tuple=True)
+        j = self.second[i, slot]
+        zero = self.offset.new_zeros(len(i), 3)
+        offset = self.offset[i, slot] if len(self.offset) else zero
+        return i, j, offset, torch.where(i == j, 0.5, 1.0).to(offset)
+
+
 class EnergyTerm(Protocol):
     """A part of the energy that is linear in finitely many weights."""
 
@@ -37,6 +63,11 @@ class EnergyTerm(Protocol):
         ...
 
     @property
+    def cutoff(self) -> float:
+        """Range of the pairs that it needs, Å; 0 for none."""
+        ...
+
+    @property
     def weight_std(self) -> Tensor | None:
         """Standard deviations `[m]` eV of the weights; None where one for all is to be fitted."""
         ...
@@ -48,6 +79,7 @@ class EnergyTerm(Protocol):
         index: Tensor,
         count: int,
         fixed_atoms: FixedAtoms | None = None,
+        pairs: Pairs | None = None,
     ) -> Tensor:
         """Return the features of sums over atoms, `[count, m]`, differentiable in the positions.
 
@@ -57,10 +89,13 @@ class EnergyTerm(Protocol):
             index: `[n]`, sum that each atom belongs to.
             count: Number of sums.
             fixed_atoms: The fixed atoms of the structures, whose part is computed once; optional.
+            pairs: Pairs of atoms closer than `cutoff` or a larger one; optional.
         """
         ...
 
-    def force_features(self, structures: Structures, species_index: Tensor) -> Tensor:
+    def force_features(
+        self, structures: Structures, species_index: Tensor, pairs: Pairs | None = None
+    ) -> Tensor:
         """Return the features of all force components, `[n, 3, m]` 1/Å."""
         ...
 
@@ -125,7 +160,8 @@ class EnergyTerms:
         """
         if not self.terms:
             return K
-        arguments = structures, species_index, index, len(K), fixed_atoms
+        pairs = self._pairs(structures, fixed_atoms)
+        arguments = structures, species_index, index, len(K), fixed_atoms, pairs
         return torch.cat((K, *(term.features(*arguments) for term in self.terms)), -1)
 
     def append_force_features(
@@ -134,8 +170,12 @@ class EnergyTerms:
         """Return K `[n, 3, ..]` followed by the features of the forces of all terms."""
         if not self.terms:
             return K
-        features = (term.force_features(structures, species_index) for term in self.terms)
-        return torch.cat((K, *features), -1)
+        arguments = structures, species_index, self._pairs(structures)
+        return torch.cat((K, *(term.force_features(*arguments) for term in self.terms)), -1)
+
+    def _pairs(self, structures: Structures, fixed_atoms: FixedAtoms | None = None) -> Pairs | None:
+        cutoff = max(term.cutoff for term in self.terms)
+        return find_pairs(structures, cutoff, fixed_atoms) if cutoff else None
 
     def amplitude_blocks(self, m: int) -> list[slice]:
         """Return the columns of each term whose amplitude is fitted, after m of environments."""
@@ -179,45 +219,31 @@ class EnergyTerms:
 NO_TERMS = EnergyTerms()
 
 
-def neighbor_arrays(
-    structures: Structures, cutoff: float, *, skip_fixed_pairs: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Return at least all neighbors within a cutoff, in both orders.
+def find_pairs(
+    structures: Structures, cutoff: float, fixed_atoms: FixedAtoms | None = None
+) -> Pairs:
+    """Return at least all pairs of atoms within a cutoff, each once.
+
+    Those of an atom with its own images are there twice.
 
     Args:
         structures: Structures of n atoms in total.
         cutoff: Cutoff radius, Å.
-        skip_fixed_pairs: True to leave out pairs of two fixed atoms.
-
-    Returns:
-        neighbor `[n, k]`, -1 for none; lattice translation `[n, k, 3]` Å of each, or `[0, k, 3]` if
-        all are zero.
+        fixed_atoms: Fixed atoms whose pairs are left out; optional.
     """
-    neighbor = None if skip_fixed_pairs else all_pairs(structures)
-    if neighbor is not None:
-        return neighbor, structures.positions.new_zeros(0, neighbor.shape[1], 3)
-    neighbor, shift, mask = neighbor_table(structures, cutoff, skip_fixed_pairs=skip_fixed_pairs)
-    neighbor = torch.where(mask, neighbor, -1)
+    positions, skip_fixed_pairs = structures.positions, fixed_atoms is not None
+    first = torch.arange(len(positions), device=positions.device).unsqueeze(-1)
+    second = None if skip_fixed_pairs else all_pairs(structures)
+    if second is not None:
+        none = positions.new_zeros(0, second.shape[1], 3)
+        return Pairs(torch.where(second > first, second, -1), none)
+    second, shift, mask = neighbor_table(structures, cutoff, skip_fixed_pairs=skip_fixed_pairs)
+    second = torch.where(mask & (second >= first), second, -1)
     if not bool(structures.pbc.any()):
-        return neighbor, structures.positions.new_zeros(0, neighbor.shape[1], 3)
+        return Pairs(second, positions.new_zeros(0, second.shape[1], 3))
     cell = structures.cell.detach()
     is_same = bool((cell == cell[:1]).all())
-    return neighbor, shift @ (cell[0] if is_same else cell[structures.index])
-
-
-def squared_distances(positions: Tensor, neighbor: Tensor, offset: Tensor, beyond: float) -> Tensor:
-    """Return the squared distances to the neighbors, `[n, k]` Å².
-
-    Args:
-        positions: `[n, 3]` Å.
-        neighbor: `[n, k]`, -1 for none.
-        offset: `[n, k, 3]` Å, or `[0, k, 3]`.
-        beyond: Å², in place of the distance to none.
-    """
-    vectors = positions[neighbor.clamp(min=0)] - positions.unsqueeze(1)
-    if len(offset):
-        vectors = vectors + offset
-    return torch.where(neighbor >= 0, vectors.square().sum(-1), beyond)
+    return Pairs(second, shift @ (cell[0] if is_same else cell[structures.index]))
 
 
 def pair_types(n_species: int) -> Tensor:

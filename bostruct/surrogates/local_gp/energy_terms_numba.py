@@ -1,14 +1,16 @@
 """Sums of splines over pairs of atoms, and splines of atomic densities, as compiled loops.
 
 Notation
-    i, j   an atom and one of its neighbors, listed in both orders
+    i, j   two atoms, listed once, or twice for the two images of one atom that are one pair
     x  [3]  Å    vector from i to j, q = x . x
     B_k          cubic B-splines of unit spacing; four of them are not zero at a point
     c       1    cutoff function (1 - q / range²)³
 
-The sums of `pair_features` are 1/2 sum_ij c(q) B_k(t(q)) with t = log(1 + q / core²) / (2 h). An
-atomic density is rho_i = sum_j c(q) exp(-decay (sqrt(q + core²) - reference)), and the splines of
-`density_features` are B_k(v(rho_i) / h) with v = rho / (rho + half).
+The sums of `pair_features` are those over pairs of c(q) B_k(t(q)) with t = log(1 + q / core²) / 2h,
+half of which belongs to either atom. An atomic density is
+rho_i = sum_j c(q) exp(-decay (sqrt(q + core²) - reference)), and the splines of
+`density_features` are B_k(v(rho_i) / h) with
+v = (sqrt(rho / (rho + half) + smallest²) - smallest) / (sqrt(1 + smallest²) - smallest).
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def pair_features(
 
     Args:
         positions: `[n, 3]` Å.
-        neighbor: `[n, k]`, neighbors of each atom; -1 for none.
+        neighbor: `[n, k]`, second atom of each pair; -1 for none.
         offset: `[n, k, 3]` Å, lattice translation of each, or of no rows if all are zero.
         species_index: `[n]`.
         row: `[n]`, row of `out` that each atom's half of a pair is added to.
@@ -81,9 +83,10 @@ def pair_features(
                 continue
             u = math.log(1 + q / squared_core[kind]) / 2
             first = first_column[kind] + _splines(u * inverse_spacing[kind], B, dB)
-            cutoff = (1 - q / squared_range) ** 3 / 2
+            half = (1 - q / squared_range) ** 3 / (4 if i == j else 2)
             for k in range(4):
-                out[row[i], first + k] += cutoff * B[k]
+                out[row[i], first + k] += half * B[k]
+                out[row[j], first + k] += half * B[k]
 
 
 @lazy_njit()
@@ -117,9 +120,12 @@ def pair_features_vjp(
             inside = 1 - q / squared_range
             cutoff, slope = inside**3, -3 * inside * inside / squared_range
             slope_t = inverse_spacing[kind] / (2 * (q + squared_core[kind]))
+            if i == j:
+                continue  # lattice translations do not depend on positions
             derivative = 0.0
             for k in range(4):
-                derivative += g[row[i], first + k] * (slope * B[k] + cutoff * slope_t * dB[k])
+                both = g[row[i], first + k] + g[row[j], first + k]
+                derivative += both * (slope * B[k] + cutoff * slope_t * dB[k])
             for axis in range(3):
                 gradient[i, axis] -= derivative * x[axis]
                 gradient[j, axis] += derivative * x[axis]
@@ -155,7 +161,7 @@ def pair_force_features(
             cutoff, slope = inside**3, -3 * inside * inside / squared_range
             slope_t = inverse_spacing[kind] / (2 * (q + squared_core[kind]))
             for k in range(4):
-                derivative = slope * B[k] + cutoff * slope_t * dB[k]
+                derivative = 2 * (slope * B[k] + cutoff * slope_t * dB[k])
                 for axis in range(3):
                     out[i, axis, first + k] += derivative * x[axis]
                     out[j, axis, first + k] -= derivative * x[axis]
@@ -177,7 +183,7 @@ def add_densities(
 
     Args:
         positions: `[n, 3]` Å.
-        neighbor: `[n, k]`, neighbors of each atom; -1 for none.
+        neighbor: `[n, k]`, second atom of each pair; -1 for none.
         offset: `[n, k, 3]` Å, lattice translation of each, or of no rows if all are zero.
         species_index: `[n]`.
         squared_core: `[species, species]` Å².
@@ -198,13 +204,17 @@ def add_densities(
             a, b = species_index[i], species_index[j]
             r = math.sqrt(q + squared_core[a, b])
             part = math.exp(-decay[a, b] * (r - reference[a, b]))
-            density[i] += (1 - q / squared_range) ** 3 * part
+            part *= (1 - q / squared_range) ** 3
+            density[i] += part
+            if i != j:
+                density[j] += part
 
 
 @lazy_njit()
 def density_features(
     density: Array,
     half: float,
+    smallest: float,
     inverse_spacing: float,
     first_column: Array,
     species_index: Array,
@@ -215,7 +225,8 @@ def density_features(
 
     Args:
         density: `[n]`.
-        half: The density at which v = 1/2.
+        half: Density of the formula of v.
+        smallest: Smoothing of its root.
         inverse_spacing: 1 / h.
         first_column: `[species]`, first of the columns of a species.
         species_index: `[n]`.
@@ -225,19 +236,49 @@ def density_features(
     B, dB = np.zeros(4), np.zeros(4)
     for i in range(len(density)):
         column = first_column[species_index[i]]
-        v = density[i] / (density[i] + half)
-        if v != v:
-            out[row[i], column] = v
+        if density[i] != density[i]:
+            out[row[i], column] = density[i]
             continue
+        v = _root(density[i] / (density[i] + half), smallest)
         first = column + _splines(v * inverse_spacing, B, dB)
         for k in range(4):
             out[row[i], first + k] += B[k]
 
 
 @lazy_njit()
+def _root(x: float, smallest: float) -> float:
+    """Return a root of x between 0 and 1 whose slope at 0 is finite."""
+    highest = math.sqrt(1 + smallest**2) - smallest
+    return (math.sqrt(x + smallest**2) - smallest) / highest
+
+
+@lazy_njit()
+def density_features_vjp(
+    g: Array,
+    density: Array,
+    half: float,
+    smallest: float,
+    inverse_spacing: float,
+    first_column: Array,
+    species_index: Array,
+    row: Array,
+    by_density: Array,
+) -> None:
+    """Write the gradient of the sum of g `[rows, columns]` times the features, `[n]`."""
+    first, slopes = np.zeros(len(density), np.int64), np.zeros((len(density), 4))
+    density_slopes(
+        density, half, smallest, inverse_spacing, first_column, species_index, first, slopes
+    )
+    for i in range(len(density)):
+        for k in range(4):
+            by_density[i] += g[row[i], first[i] + k] * slopes[i, k]
+
+
+@lazy_njit()
 def density_slopes(
     density: Array,
     half: float,
+    smallest: float,
     inverse_spacing: float,
     first_column: Array,
     species_index: Array,
@@ -248,7 +289,8 @@ def density_slopes(
 
     Args:
         density: `[n]`.
-        half: The density at which v = 1/2.
+        half: Density of the formula of v.
+        smallest: Smoothing of its root.
         inverse_spacing: 1 / h.
         first_column: `[species]`, first of the columns of a species.
         species_index: `[n]`.
@@ -257,13 +299,14 @@ def density_slopes(
     """
     B, dB = np.zeros(4), np.zeros(4)
     for i in range(len(density)):
-        v = density[i] / (density[i] + half)
+        x = density[i] / (density[i] + half)
         first[i] = first_column[species_index[i]]
-        if v != v:
-            slopes[i, 0] = v
+        if x != x:
+            slopes[i, 0] = x
             continue
-        first[i] += _splines(v * inverse_spacing, B, dB)
-        slope = inverse_spacing * half / (density[i] + half) ** 2
+        first[i] += _splines(_root(x, smallest) * inverse_spacing, B, dB)
+        scale = 2 * (math.sqrt(1 + smallest**2) - smallest) * math.sqrt(x + smallest**2)
+        slope = inverse_spacing * half / (density[i] + half) ** 2 / scale
         for k in range(4):
             slopes[i, k] = slope * dB[k]
 
@@ -295,9 +338,10 @@ def density_vjp(
             slope = _density_slope(
                 q, squared_core[a, b], decay[a, b], reference[a, b], squared_range
             )
+            slope *= g[i] + g[j]
             for axis in range(3):
-                gradient[i, axis] -= g[i] * slope * x[axis]
-                gradient[j, axis] += g[i] * slope * x[axis]
+                gradient[i, axis] -= slope * x[axis]
+                gradient[j, axis] += slope * x[axis]
 
 
 @lazy_njit()
@@ -332,10 +376,12 @@ def density_force_features(
                 q, squared_core[a, b], decay[a, b], reference[a, b], squared_range
             )
             for k in range(4):
-                derivative = slope * slopes[i, k]
                 for axis in range(3):
-                    out[i, axis, first[i] + k] += derivative * x[axis]
-                    out[j, axis, first[i] + k] -= derivative * x[axis]
+                    of_i, of_j = slope * slopes[i, k] * x[axis], slope * slopes[j, k] * x[axis]
+                    out[i, axis, first[i] + k] += of_i
+                    out[j, axis, first[i] + k] -= of_i
+                    out[i, axis, first[j] + k] += of_j
+                    out[j, axis, first[j] + k] -= of_j
 
 
 @lazy_njit()

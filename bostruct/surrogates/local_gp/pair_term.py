@@ -30,10 +30,10 @@ from bostruct.errors import check_positive
 from bostruct.structures import FixedAtoms, Structures
 from bostruct.surrogates.local_gp import energy_terms_numba
 from bostruct.surrogates.local_gp.energy_terms import (
+    Pairs,
     contiguous_arrays,
-    neighbor_arrays,
+    find_pairs,
     pair_types,
-    squared_distances,
 )
 from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
 
@@ -115,10 +115,11 @@ class FittedPairTerm:
         index: Tensor,
         count: int,
         fixed_atoms: FixedAtoms | None = None,
+        pairs: Pairs | None = None,
     ) -> Tensor:
         """Return the features of sums over atoms; half of a pair belongs to either atom."""
-        arrays = neighbor_arrays(structures, self.cutoff, skip_fixed_pairs=fixed_atoms is not None)
-        arguments = *arrays, species_index, index, count
+        pairs = find_pairs(structures, self.cutoff, fixed_atoms) if pairs is None else pairs
+        arguments = pairs, species_index, index, count
         sums: Tensor
         if structures.device.type == "cpu":
             sums = _PairSums.apply(structures.positions, self, *arguments)  # type: ignore[no-untyped-call]
@@ -129,74 +130,56 @@ class FittedPairTerm:
         return sums @ self.root.to(sums)
 
     def differentiable_sums(
-        self,
-        positions: Tensor,
-        neighbor: Tensor,
-        offset: Tensor,
-        species_index: Tensor,
-        index: Tensor,
-        count: int,
+        self, positions: Tensor, pairs: Pairs, species_index: Tensor, index: Tensor, count: int
     ) -> Tensor:
         """Return the sums of splines `[count, K]` by operations that torch differentiates twice."""
-        q = squared_distances(positions, neighbor, offset, self.cutoff**2)
         sums = []
-        for kind, i, slot in self._pairs_by_type(q, neighbor, species_index):
-            inside = 1 - q[i, slot] / self.cutoff**2
-            t = torch.log1p(q[i, slot] / self._squared_core[kind]) * self._half_inverse(kind)
-            B = splines(t, int(self.n_intervals[kind])) * (inside.pow(3) / 2).unsqueeze(-1)
-            sums.append(B.new_zeros(count, B.shape[-1]).index_add(0, index[i], B))
+        for kind, i, j, x, weight in self._pairs_by_type(positions, pairs, species_index):
+            q = x.square().sum(-1)
+            half = weight * (1 - q / self.cutoff**2).pow(3) / 2
+            t = torch.log1p(q / self._squared_core[kind]) * self._half_inverse_spacing[kind]
+            B = splines(t, int(self.n_intervals[kind])) * half.unsqueeze(-1)
+            block = B.new_zeros(count, B.shape[-1]).index_add(0, index[i], B)
+            sums.append(block.index_add(0, index[j], B))
         return torch.cat(sums, -1)
 
-    def force_features(self, structures: Structures, species_index: Tensor) -> Tensor:
+    def force_features(
+        self, structures: Structures, species_index: Tensor, pairs: Pairs | None = None
+    ) -> Tensor:
         """Return the features of all force components, `[n, 3, m]` 1/Å."""
-        arrays = neighbor_arrays(structures, self.cutoff)
-        arguments = structures.positions.detach(), *arrays, species_index
-        on_cpu = structures.device.type == "cpu"
-        slopes = self._numba_forces(*arguments) if on_cpu else self.tensor_forces(*arguments)
+        pairs = find_pairs(structures, self.cutoff) if pairs is None else pairs
+        positions = structures.positions.detach()
+        if structures.device.type != "cpu":
+            slopes = self.tensor_forces(positions, pairs, species_index)
+        else:
+            slopes = positions.new_zeros(*positions.shape, len(self.root))
+            arguments = contiguous_arrays(positions, pairs.second, pairs.offset, species_index)
+            arguments += self.arrays(positions)
+            energy_terms_numba.pair_force_features(*arguments, *contiguous_arrays(slopes))
         return slopes @ self.root.to(slopes)
 
-    def _numba_forces(
-        self, positions: Tensor, neighbor: Tensor, offset: Tensor, species_index: Tensor
-    ) -> Tensor:
-        out = positions.new_zeros(*positions.shape, len(self.root))
-        arguments = contiguous_arrays(positions, neighbor, offset, species_index)
-        arguments += self.arrays(positions)
-        energy_terms_numba.pair_force_features(*arguments, *contiguous_arrays(out))
-        return out
-
-    def tensor_forces(
-        self, positions: Tensor, neighbor: Tensor, offset: Tensor, species_index: Tensor
-    ) -> Tensor:
+    def tensor_forces(self, positions: Tensor, pairs: Pairs, species_index: Tensor) -> Tensor:
         """Return minus the derivatives of the splines `[n, 3, K]` 1/Å, by tensor operations."""
-        q = squared_distances(positions, neighbor, offset, self.cutoff**2)
         blocks = []
-        for kind, i, slot in self._pairs_by_type(q, neighbor, species_index):
-            n, core, j = int(self.n_intervals[kind]), self._squared_core[kind], neighbor[i, slot]
-            x = positions[j] - positions[i]
-            if len(offset):
-                x = x + offset[i, slot]
-            r2 = q[i, slot].unsqueeze(-1)
-            inside = 1 - r2 / self.cutoff**2
-            t = torch.log1p(r2.squeeze(-1) / core) * self._half_inverse(kind)
-            slope = inside.pow(3) * self._half_inverse(kind) / (r2 + core) * spline_slopes(t, n)
+        for kind, i, j, x, weight in self._pairs_by_type(positions, pairs, species_index):
+            n, core = int(self.n_intervals[kind]), self._squared_core[kind]
+            half_inverse = self._half_inverse_spacing[kind]
+            q = x.square().sum(-1, keepdim=True)
+            inside = 1 - q / self.cutoff**2
+            t = torch.log1p(q.squeeze(-1) / core) * half_inverse
+            slope = inside.pow(3) * half_inverse / (q + core) * spline_slopes(t, n)
             slope = slope - 3 * inside.square() / self.cutoff**2 * splines(t, n)
-            pairs = x.unsqueeze(-1) * slope.unsqueeze(1)  # [p, 3, k]
-            block = pairs.new_zeros(len(positions), 3, n + 3).index_add(0, i, pairs)
-            blocks.append(block.index_add(0, j, pairs, alpha=-1.0))
+            each = (2 * weight.unsqueeze(-1) * x).unsqueeze(-1) * slope.unsqueeze(1)  # [p, 3, k]
+            block = each.new_zeros(len(positions), 3, n + 3).index_add(0, i, each)
+            blocks.append(block.index_add(0, j, each, alpha=-1.0))
         return torch.cat(blocks, -1)
 
     def arrays(self, like: Tensor) -> list[Any]:
         """Return the constants of the loops, from pair types to the squared range."""
-        sizes = self.n_intervals + 3
-        types = pair_types(math.isqrt(2 * len(self.core)))
-        spacing = 2 * self._half_inverse_spacing
-        return [
-            types.numpy(),
-            self._squared_core.to(like).numpy(),
-            spacing.to(like).numpy(),
-            (sizes.cumsum(0) - sizes).numpy(),
-            self.cutoff**2,
-        ]
+        types, columns = self._pair_types.numpy(), self._first_columns.numpy()
+        spacing = self._half_inverse_spacing * 2
+        floats = (self._squared_core.to(like).numpy(), spacing.to(like).numpy())
+        return [types, *floats, columns, self.cutoff**2]
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the term exactly."""
@@ -221,22 +204,32 @@ class FittedPairTerm:
         if cached is None or cached[0] is not fixed_atoms:
             place = fixed_atoms.fixed_index
             atoms, species_index = fixed_atoms.atoms, species_index[: len(place)][place >= 0]
-            arrays = neighbor_arrays(atoms, self.cutoff)
-            sums = _PairSums.apply(atoms.positions, self, *arrays, species_index, atoms.index, 1)  # type: ignore[no-untyped-call]
+            pairs = find_pairs(atoms, self.cutoff)
+            sums = _PairSums.apply(atoms.positions, self, pairs, species_index, atoms.index, 1)  # type: ignore[no-untyped-call]
             cached = fixed_atoms, sums
             vars(self)["_last_fixed_sums"] = cached
         return cached[1]
 
     def _pairs_by_type(
-        self, q: Tensor, neighbor: Tensor, species_index: Tensor
-    ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Yield each pair of species with the atoms and slots of its pairs within the range."""
-        types = pair_types(math.isqrt(2 * len(self.core))).to(q.device)
-        kinds = types[species_index.unsqueeze(-1), species_index[neighbor.clamp(min=0)]]
-        kinds = torch.where((neighbor >= 0) & ~(q >= self.cutoff**2), kinds, -1)
+        self, positions: Tensor, pairs: Pairs, species_index: Tensor
+    ) -> Iterator[tuple[int, Tensor, Tensor, Tensor, Tensor]]:
+        """Yield each type with the atoms, vectors and weights of its pairs within the range."""
+        i, j, offset, weight = pairs.flat()
+        x = positions[j] - positions[i] + offset
+        kinds = self._pair_types.to(i.device)[species_index[i], species_index[j]]
+        kinds = torch.where(x.detach().square().sum(-1) >= self.cutoff**2, -1, kinds)
         for kind in range(len(self.core)):
-            i, slot = (kinds == kind).nonzero(as_tuple=True)
-            yield kind, i, slot
+            rows = (kinds == kind).nonzero().squeeze(-1)
+            yield kind, i[rows], j[rows], x[rows], weight[rows]
+
+    @cached_property
+    def _pair_types(self) -> Tensor:
+        return pair_types(math.isqrt(2 * len(self.core)))
+
+    @cached_property
+    def _first_columns(self) -> Tensor:
+        sizes = self.n_intervals + 3
+        return sizes.cumsum(0) - sizes
 
     @cached_property
     def _squared_core(self) -> Tensor:
@@ -248,9 +241,6 @@ class FittedPairTerm:
         largest = torch.log1p(self.cutoff**2 / self._squared_core)
         return self.n_intervals / largest * (1 - ROUNDING)
 
-    def _half_inverse(self, kind: int) -> float:
-        return float(self._half_inverse_spacing[kind])
-
 
 @final
 class _PairSums(torch.autograd.Function):
@@ -261,16 +251,16 @@ class _PairSums(torch.autograd.Function):
         ctx: Any,  # noqa: ANN401 - torch's
         positions: Tensor,
         term: FittedPairTerm,
-        neighbor: Tensor,
-        offset: Tensor,
+        pairs: Pairs,
         species_index: Tensor,
         index: Tensor,
         count: int,
     ) -> Tensor:
         out = positions.new_zeros(count, len(term.root))
-        ctx.term, ctx.arrays = term, (neighbor, offset, species_index, index)
+        ctx.term, ctx.arguments = term, (pairs, species_index, index)
         ctx.save_for_backward(positions)
-        arguments = contiguous_arrays(positions, *ctx.arrays) + term.arrays(out)
+        tensors = positions, pairs.second, pairs.offset, species_index, index
+        arguments = contiguous_arrays(*tensors) + term.arrays(out)
         energy_terms_numba.pair_features(*arguments, *contiguous_arrays(out))
         return out
 
@@ -278,12 +268,14 @@ class _PairSums(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         (positions,) = ctx.saved_tensors
         term: FittedPairTerm = ctx.term
-        none = (None,) * 6
+        pairs, species_index, index = ctx.arguments
+        none = (None,) * 5
         if torch.is_grad_enabled():  # for a second derivative
-            sums = term.differentiable_sums(positions, *(*ctx.arrays, len(g)))
+            sums = term.differentiable_sums(positions, pairs, species_index, index, len(g))
             (gradient,) = torch.autograd.grad(sums, positions, g, create_graph=True)
             return gradient, *none
         gradient = torch.zeros_like(positions)
-        arguments = contiguous_arrays(g, positions, *ctx.arrays) + term.arrays(g)
+        tensors = g, positions, pairs.second, pairs.offset, species_index, index
+        arguments = contiguous_arrays(*tensors) + term.arrays(g)
         energy_terms_numba.pair_features_vjp(*arguments, *contiguous_arrays(gradient))
         return gradient, *none

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from bostruct.errors import check_positive
 from bostruct.structures import FixedAtoms, Structures
+from bostruct.surrogates.local_gp.energy_terms import Pairs
 
 MIN_SINGULAR_VALUE = 1e-3  # relative; compositions of some hundred atoms differ by more
 
@@ -79,6 +80,7 @@ class FittedSpeciesConstants:
     directions: Tensor
     weight_std: Tensor
     name: ClassVar[str] = "species_constants"
+    cutoff: ClassVar[float] = 0.0
 
     @property
     def n_features(self) -> int:
@@ -92,14 +94,18 @@ class FittedSpeciesConstants:
         index: Tensor,
         count: int,
         fixed_atoms: FixedAtoms | None = None,
+        pairs: Pairs | None = None,
     ) -> Tensor:
         """Return the numbers of atoms of sums along each direction."""
-        del fixed_atoms
+        del fixed_atoms, pairs
         V = self.directions.to(structures.positions)
         return V.new_zeros(count, len(V)).index_add(0, index, V[species_index])
 
-    def force_features(self, structures: Structures, species_index: Tensor) -> Tensor:
+    def force_features(
+        self, structures: Structures, species_index: Tensor, pairs: Pairs | None = None
+    ) -> Tensor:
         """Return zeros `[n, 3, S]`: these energies do not depend on positions."""
+        del pairs
         return structures.positions.new_zeros(len(species_index), 3, self.n_features)
 
     def state(self) -> dict[str, Tensor]:

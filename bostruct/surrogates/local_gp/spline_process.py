@@ -18,15 +18,18 @@ from torch import Tensor
 MIN_EIGENVALUE = 1e-8  # of the largest: directions of the coefficients that splines cannot tell
 
 
-def spline_root(n_intervals: int, length: float) -> Tensor:
+def spline_root(n_intervals: int, length: float, rough_fraction: float = 0.0) -> Tensor:
     """Return L `[n + 3, m]` of a process with unit variance on average.
 
     Args:
         n_intervals: Number of intervals n.
         length: Length scale of the kernel, in intervals.
+        rough_fraction: Part of the variance that has half this length scale. A process of one
+            length scale is analytic, and too sure of what it is beyond the data.
     """
     center = torch.arange(n_intervals + 3, dtype=torch.float64)
-    K = torch.exp(-((center - center.unsqueeze(-1)) / length).square() / 2)
+    square = ((center - center.unsqueeze(-1)) / length).square()
+    K = (1 - rough_fraction) * torch.exp(-square / 2) + rough_fraction * torch.exp(-2 * square)
     t = torch.arange(0, n_intervals, 0.125, dtype=torch.float64)
     B = splines(t, n_intervals)
     K = K / ((B @ K) * B).sum(-1).mean()

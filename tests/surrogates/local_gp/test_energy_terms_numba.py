@@ -8,7 +8,7 @@ from ase import Atoms
 from bostruct.structures import from_ase
 from bostruct.surrogates import EmbeddingTerm, PairTerm
 from bostruct.surrogates.local_gp.embedding_term import FittedEmbeddingTerm
-from bostruct.surrogates.local_gp.energy_terms import neighbor_arrays
+from bostruct.surrogates.local_gp.energy_terms import find_pairs
 
 RADII = torch.tensor([1.32, 1.36], dtype=torch.float64)
 
@@ -24,14 +24,14 @@ def test_loops_do_what_tensors_do(description, periodic):
         ]
     )
     species, term = (structures.numbers == 79).to(torch.int64), description.build(RADII)
-    arrays = *neighbor_arrays(structures, term.cutoff), species
-    arguments = structures.positions, *arrays, structures.index
+    pairs = find_pairs(structures, term.cutoff)
+    arguments = structures.positions, pairs, species, structures.index
     if isinstance(term, FittedEmbeddingTerm):
         arguments += (torch.zeros(10, dtype=torch.float64),)
     expected = term.differentiable_sums(*arguments, 2) @ term.root
     found = term.features(structures, species, structures.index, 2)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-    expected = term.tensor_forces(structures.positions, *arrays) @ term.root
+    expected = term.tensor_forces(*arguments[:3]) @ term.root
     found = term.force_features(structures, species)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 

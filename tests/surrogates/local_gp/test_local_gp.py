@@ -1,5 +1,6 @@
 """LocalGP against the dense process it approximates, and what users lean on."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -450,6 +451,26 @@ def test_energies_of_the_species_change_nothing(data, mixed, species):
     torch.testing.assert_close(found.variance, expected.variance, rtol=1e-3, atol=1e-8)
     error = found.mean - shifted(test).energy
     torch.testing.assert_close(error, expected.mean - test.energy, rtol=0, atol=1e-5)
+
+
+def test_an_atom_that_is_pulled_out_is_uncertain(data):
+    """Of a copper cluster, until it is alone: σ grows, and the error is one of it."""
+    model = LocalGP().fit(data[:30])
+    one = data[30:31]
+    center = one.positions.mean(0)
+    atom = int((one.positions - center).norm(dim=-1).argmax())
+    along = (one.positions[atom] - center) / (one.positions[atom] - center).norm()
+    sigmas, errors = [], []
+    for distance in (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 20.0):
+        positions = one.positions.clone()
+        positions[atom] += distance * along
+        atoms = Atoms("Cu6", positions.numpy(), calculator=EMT())
+        found = model.predict(replace(one, positions=positions))
+        sigmas.append(float(found.variance.sqrt()))
+        errors.append(float(found.mean) - atoms.get_potential_energy())
+    assert all(b > 0.98 * a for a, b in itertools.pairwise(sigmas))
+    assert sigmas[-1] > 10 * sigmas[0]
+    assert max(abs(e) / s for e, s in zip(errors, sigmas, strict=True)) < 3
 
 
 def test_forces_beyond_the_cutoff_are_uncertain(data):

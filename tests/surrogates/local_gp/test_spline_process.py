@@ -32,3 +32,16 @@ def test_the_kernel_is_nearly_a_squared_exponential():
     expected = torch.exp(-gap.square() / (2 * (length**2 + 2 / 3)))
     assert (phi @ phi.T - expected).abs().max() < 0.03
     assert (phi.square().sum(-1) - 1).abs().max() < 0.01
+
+
+def test_a_rough_process_is_less_sure_beyond_its_data():
+    """Known without noise over a half, its deviation in the other half grows at once."""
+    B = splines(T, N)
+    sigma = []
+    for rough in (0.0, 0.2):
+        phi = B @ spline_root(N, 2.2, rough)
+        assert (phi.square().sum(-1) - 1).abs().max() < 0.03
+        known, beyond = phi[T < 6], phi[(T > 7.4) & (T < 7.5)]
+        A = torch.eye(phi.shape[1]).double() + 1e8 * known.T @ known
+        sigma.append((beyond @ torch.linalg.solve(A, beyond.T)).diagonal().mean().sqrt())
+    assert sigma[1] > 2 * sigma[0]
