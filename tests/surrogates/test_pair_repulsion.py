@@ -12,8 +12,8 @@ from bostruct.errors import InputError
 from bostruct.structures import Structures, from_ase
 from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates import PairRepulsion
-from tests.descriptors.soap.test_neighbor_vectors import CUTOFF, slabs
 from bostruct.surrogates.pair_repulsion import STRENGTH_FACTOR
+from tests.descriptors.soap.test_neighbor_vectors import CUTOFF, slabs
 
 WALL = PairRepulsion(strength=20.0)
 R = 1.32  # radius of every atom in these tests, Å

@@ -17,8 +17,8 @@ from bostruct.campaign.records import Trial
 from bostruct.candidates import ExhaustiveSearch
 from bostruct.runtime.threads import THREAD_VARIABLES
 from bostruct.spaces import Pool
-from bostruct.surrogates import fit_surrogate
 from bostruct.structures.problem_scale import ProblemScale
+from bostruct.surrogates import fit_surrogate
 from tests.campaign.standin import campaign, start
 
 CPU = torch.device("cpu")
