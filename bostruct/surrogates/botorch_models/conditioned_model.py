@@ -23,6 +23,7 @@ from torch import Tensor
 
 from bostruct.errors import ShapeError, error_message
 from bostruct.surrogates.botorch_models.posterior import (
+    MIN_VARIANCE,
     RELATIVE_JITTER,
     UnclampedVariance,
     add_noise,
@@ -97,11 +98,15 @@ class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
             residual = torch.linalg.solve_triangular(factor, residual, upper=False)
             mean = mean[..., :n] + (root.mT @ residual).squeeze(-1)
         mean = mean[..., :n].unflatten(-1, (q, k))
-        C = C[..., :n, :n] - root.mT @ root
+        unclamped = isinstance(prior.distribution, UnclampedVariance)
+        minimum = RELATIVE_JITTER * C.diagonal(dim1=-2, dim2=-1)[..., :n]
+        minimum = minimum if unclamped else minimum.clamp(min=MIN_VARIANCE)
+        C = C[..., :n, :n] - root.mT @ root  # below zero by rounding where all is known
+        lacking = minimum - C.diagonal(dim1=-2, dim2=-1)
+        C = C + torch.diag_embed(lacking.clamp(min=0))
         if own is None and observation_noise is True:
             own = _noise(self.model, x)
         C = add_noise(C, observation_noise, own, k).expand(*mean.shape[:-2], n, n)
-        unclamped = isinstance(prior.distribution, UnclampedVariance)
         return joint_posterior(mean, C, posterior_transform, output_indices, unclamped=unclamped)
 
     def condition_on_observations(

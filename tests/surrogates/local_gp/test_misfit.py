@@ -79,6 +79,13 @@ def test_a_known_structure_is_not_unknown_again(data, space, fitted):
     assert float(moved.variance) < 0.1 * misfit
 
 
+def test_a_noise_free_observation_leaves_no_negative_variance(data, space, fitted):
+    X = space.encode(data[20:24])
+    after = condition_on_observations(fitted, X, data.energy[20:24].unsqueeze(-1)).posterior(X)
+    assert (after.variance > 0).all()  # a warning of rounding is an error of this suite
+    torch.testing.assert_close(after.mean.flatten(), data.energy[20:24], rtol=0, atol=1e-4)
+
+
 def test_the_covariance_is_one_and_has_a_slope():
     generator = torch.Generator().manual_seed(0)
     F = torch.randn(2, 4, 7, generator=generator, dtype=torch.float64)
