@@ -19,11 +19,11 @@ import torch
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import FantasizeMixin, Model
 from botorch.posteriors import Posterior
+from gpytorch.settings import min_variance
 from torch import Tensor
 
 from bostruct.errors import ShapeError, error_message
 from bostruct.surrogates.botorch_models.posterior import (
-    MIN_VARIANCE,
     RELATIVE_JITTER,
     UnclampedVariance,
     add_noise,
@@ -100,7 +100,8 @@ class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
         mean = mean[..., :n].unflatten(-1, (q, k))
         unclamped = isinstance(prior.distribution, UnclampedVariance)
         minimum = RELATIVE_JITTER * C.diagonal(dim1=-2, dim2=-1)[..., :n]
-        minimum = minimum if unclamped else minimum.clamp(min=MIN_VARIANCE)
+        if not unclamped:
+            minimum = minimum.clamp(min=min_variance.value(C.dtype))
         C = C[..., :n, :n] - root.mT @ root  # below zero by rounding where all is known
         lacking = minimum - C.diagonal(dim1=-2, dim2=-1)
         C = C + torch.diag_embed(lacking.clamp(min=0))

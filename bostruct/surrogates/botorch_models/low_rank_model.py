@@ -158,9 +158,9 @@ class LowRankModel(EnergyModel):
 def _independent_variance(prediction: LowRankPrediction) -> Tensor:
     """Return the unshared variance `[b]` with the jitter that keeps the covariance positive."""
     variance = prediction.covariance_root.square().sum(-1) + prediction.independent_variance
-    return prediction.independent_variance + jitter(
-        variance, variance, prediction.energy_scale.square()
-    )
+    scale = prediction.energy_scale
+    unit_variance = torch.zeros_like(variance) if scale is None else scale.square()
+    return prediction.independent_variance + jitter(variance, variance, unit_variance)
 
 
 def _force_variance(prediction: LowRankPrediction, positions: Tensor) -> Tensor:

@@ -28,21 +28,22 @@ class LowRankPrediction:
             (members - mean)^T / sqrt(M - 1).
         independent_variance: v, `[b]` eV², latent variance that no other structure shares.
         noise_variance: `[b]` eV², variance of a measured energy about the noise-free one.
-        energy_scale: `[]` eV, unit of the predictor's energies, which sets the least variance.
         atomic_energies: `[n]` eV, the contribution of each atom to `mean`; or None.
         members: `[M, b]` eV, the energies of each member; or None.
         force_noise_variance: `[b]` (eV/Å)², variance of a measured force component of a structure
             about the noise-free one; or None.
+        energy_scale: `[]` eV, unit of the predictor's energies, which sets the least variance; None
+            for none.
     """
 
     mean: Tensor
     covariance_root: Tensor
     independent_variance: Tensor
     noise_variance: Tensor
-    energy_scale: Tensor
     atomic_energies: Tensor | None = None
     members: Tensor | None = None
     force_noise_variance: Tensor | None = None
+    energy_scale: Tensor | None = None
 
 
 class LowRankPredictor(Protocol):

@@ -21,11 +21,16 @@ from tests.campaign.standin import GP, Box, Draw, campaign, start
 
 
 def local_gp_campaign():
+    """Return the campaign of the stored folders, with the tolerances in eV and Å of that time."""
+    wall = bo.surrogates.PairRepulsion(strength=20.0)
+    tolerances = {"fmax": 0.05, "max_step": 0.2, "min_improvement": 1e-3}
     return bo.Campaign(
         space=bo.spaces.Cluster("Cu3"),
         evaluator=bo.evaluators.Calculator(EMT),
-        surrogate=bo.surrogates.LocalGP(n_max=2, l_max=1, max_inducing=4),
-        search=bo.candidates.BasinHopping(n_rounds=1, max_time_fraction=1e-9, n_candidates=4),
+        surrogate=bo.surrogates.LocalGP(n_max=2, l_max=1, max_inducing=4, pair_repulsion=wall),
+        search=bo.candidates.BasinHopping(
+            n_rounds=1, max_time_fraction=1e-9, n_candidates=4, **tolerances
+        ),
         stop=bo.stop.Evaluations(4),
         final_relaxation=FinalRelaxation(n_structures=1, fmax=0.05, max_steps=1),
     )

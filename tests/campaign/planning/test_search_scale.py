@@ -12,6 +12,7 @@ from ase.build import fcc100
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
+from bostruct import Constraint
 from bostruct.acquisition import LogExpectedImprovement, LowerConfidenceBound
 from bostruct.campaign import Campaign, stop
 from bostruct.campaign.planning.search_scale import scaled_search
@@ -19,6 +20,7 @@ from bostruct.candidates import BasinHopping, EvolutionarySearch
 from bostruct.evaluators import Function
 from bostruct.spaces import Cluster, Surface
 from bostruct.structures.problem_scale import ProblemScale
+from tests.campaign import alloys
 
 RADII = {"Ar": 0.56, "Kr": 0.62, "Au": 1.36, "Ni": 1.24}
 N_EVALUATIONS = 4
@@ -125,6 +127,33 @@ def test_another_zero_of_energies_leads_to_the_same_structures(
         torch.testing.assert_close(mine.X, other.X, rtol=0, atol=1e-4)
         if other.mean is not None:
             assert other.mean - shift == pytest.approx(mine.mean, abs=1e-5)
+
+
+class Scaled(alloys.Alloy):
+    """Alloy with another unit of energy."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.c = c
+
+    def __call__(self, structures):
+        found = super().__call__(structures)
+        found.properties["enthalpy"] *= self.c
+        return found
+
+
+@pytest.mark.parametrize("c", [2.0**-7, 2.0**7])
+def test_an_objective_in_another_unit_leads_to_the_same_members(tmp_path, c):
+    found = []
+    for unit in (1.0, c):
+        mine = alloys.campaign(
+            evaluator=Scaled(unit),
+            constraints=(Constraint("enthalpy", upper=-0.01 * unit),),
+            stop=stop.Evaluations(7),
+        )
+        log = mine.run(tmp_path / str(unit), seed=2, device="cpu")
+        found.append(torch.stack([trial.X for trial in log.trials()]))
+    assert torch.equal(*found)
 
 
 def step_with(search, acquisition, radius=1.5):

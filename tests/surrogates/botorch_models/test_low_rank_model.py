@@ -104,6 +104,15 @@ def test_a_variance_of_zero_is_lifted(space):
     torch.testing.assert_close(found, torch.diag(expected))
 
 
+def test_without_a_scale_there_is_no_least_variance(space):
+    class Bare(Shells):
+        def predict(self, structures):
+            return replace(super().predict(structures), energy_scale=None)
+
+    model = LowRankModel(Bare(members=False, own=0.0), space)
+    assert (model.predict(rattled(space, 3)).variance == 0).all()
+
+
 def test_posterior_slopes_match_central_differences(case):
     model, _, X = case
     X = X[:4].view(2, 2, -1).clone().requires_grad_()
