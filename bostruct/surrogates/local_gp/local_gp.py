@@ -1,5 +1,11 @@
 """The default surrogate: energies as sums of a Gaussian process over atomic environments.
 
+    E = prior + sum_Z c_Z n_Z + sum_pairs g(r) f_c(r) + sum_atoms [F(density) + f(environment)]
+
+The other terms are Gaussian processes too, of two-body distances (`pair_term`), of the number of
+neighbors (`embedding_term`) and of the composition (`species_constants`), each with an amplitude of
+its own by evidence and all of them fitted jointly.
+
 Energies and forces are trained on together through m inducing environments. The cost of a fit is
 linear in the number of structures, and its memory does not grow with it beyond the structures
 themselves; the cost of a prediction does not depend on it.
@@ -85,7 +91,7 @@ N_PROBE_ATOMS = 16  # atoms of a structure whose forces give the mean residual v
 @final
 @dataclass(frozen=True)
 class LocalGP:
-    """Sparse Gaussian process over local environments, on energies and forces.
+    """Sparse Gaussian process over pairs and local environments, on energies and forces.
 
     Equation (7) with the features of (57)-(59) of Grasselli et al., Digital Discovery 2025, 4,
     2654; `approximation` selects the variance.
