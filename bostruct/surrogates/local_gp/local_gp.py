@@ -85,6 +85,7 @@ SIMILARITY_CANDIDATES = {0.95: 0.8, 0.0: 0.5}  # species similarities, and a mil
 N_SELECTION_STRUCTURES = 20  # structures in the selection of the species similarity
 N_SELECTION_ENVIRONMENTS = 80  # inducing environments of a species in the same selection
 MIN_DEGREES_OF_FREEDOM = 0.5  # beyond the energies of the species, for data that tell a scale
+FEW_DEGREES_OF_FREEDOM = 4.0  # further ones, for terms that explain all of near copies
 N_PROBE_ATOMS = 16  # atoms of a structure whose forces give the mean residual variance
 
 
@@ -532,7 +533,7 @@ class LocalGP:
 
         They do not where structures are copies of one: that their energies are alike, or differ by
         noise, says nothing of those of other structures. Nor do they where atoms are out of each
-        other's reach, although a term may see these.
+        other's reach, although a term may see these, or where a term explains a few energies.
 
         Args:
             energies: Statistics of the energy rows.
@@ -546,10 +547,10 @@ class LocalGP:
         counts = species_counts(structures, species_index, len(species))
         minimum = int(torch.linalg.matrix_rank(counts)) + MIN_DEGREES_OF_FREEDOM
         known = degrees_of_freedom(energies, forces, *hyperparameters)
-        if float(known.sum()) <= minimum:
-            return False
         if float(known[:m].sum()) > minimum:
             return True
+        if float(known.sum()) <= minimum + FEW_DEGREES_OF_FREEDOM:
+            return False
         soap, _ = self.descriptor(structures)
         return bool(neighbor_table(structures, soap.cutoff)[2].any())
 
