@@ -5,7 +5,6 @@ An allocation whose size is known beforehand is refused with an error instead of
 
 from __future__ import annotations
 
-import psutil
 import torch
 
 from bostruct.errors import InputError, error_message
@@ -19,6 +18,8 @@ def free_bytes(device: torch.device | str = "cpu") -> int:
 
     On a CPU: the memory available without swapping.
     """
+    import psutil
+
     device = torch.device(device)
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])

@@ -84,7 +84,7 @@ def test_every_candidate_is_reported(space, known):
 
 def test_candidates_stay_in_the_region(known):
     """The acquisition pulls everything apart; the sphere holds it."""
-    space = Cluster("Ar7", atomic_radii={"Ar": 0.56})
+    space = Cluster("Ar7", radius=2.8, atomic_radii={"Ar": 0.56})
 
     def apart(X):
         return X.square().sum(-1)

@@ -56,8 +56,9 @@ def structures(draw, placeholder=True, wires=True):
     if draw(st.booleans()):
         known["forces"] = np.array(draw(st.lists(REAL, min_size=3 * a, max_size=3 * a)))
         known["forces"] = known["forces"].reshape(a, 3)
-        if fixed and not known["forces"][fixed].any():
-            known["forces"][fixed] = 1.0  # zeros on fixed atoms are unknown
+        largest = np.abs(known["forces"]).max()
+        if fixed and np.abs(known["forces"][fixed]).max() <= 1e-5 * largest:
+            known["forces"][fixed] = max(largest, 1.0)  # zeros on fixed atoms are unknown
     if known:
         atoms.calc = SinglePointCalculator(atoms, **known)
     return atoms

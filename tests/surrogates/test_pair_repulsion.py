@@ -188,11 +188,11 @@ def test_listed_pairs_give_the_same_energies_and_gradients(fixed):
     soap, radii = SOAP((29, 79), CUTOFF), torch.full((len(structures.numbers),), R).double()
     base = soap.fixed_environment(structures) if fixed else None
     spectra = soap.power_spectra(structures, base)
-    energy, gradient = PairRepulsion().listed_energy_and_gradient(spectra, structures, radii)
-    expected, force = PairRepulsion().energy_and_gradient(structures, radii)
+    energy, gradient = WALL.listed_energy_and_gradient(spectra, structures, radii)
+    expected, force = WALL.energy_and_gradient(structures, radii)
     if fixed:
         one = base.fixed_atoms.atoms
-        energy = energy + PairRepulsion()(one, radii[: len(one.numbers)])
+        energy = energy + WALL(one, radii[: len(one.numbers)])
     moves = ~structures.fixed | (not fixed)
     assert float(force[moves].abs().max()) > 1
     torch.testing.assert_close(energy, expected, rtol=1e-12, atol=1e-12)

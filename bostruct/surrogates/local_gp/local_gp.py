@@ -551,8 +551,8 @@ class LocalGP:
             return True
         if float(known.sum()) <= minimum + FEW_DEGREES_OF_FREEDOM:
             return False
-        soap, _ = self.descriptor(structures)
-        return bool(neighbor_table(structures, soap.cutoff)[2].any())
+        cutoff = self.cutoff or CUTOFF_FACTOR * data.scale.length
+        return bool(neighbor_table(structures, cutoff)[2].any())
 
     def _prior_scale(self, data: Observations) -> float:
         """Return the signal, eV, of data that do not tell it: by the force of the pair prior.

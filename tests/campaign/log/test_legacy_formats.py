@@ -21,13 +21,14 @@ from tests.campaign.standin import GP, Box, Draw, campaign, start
 
 
 def local_gp_campaign():
-    """Return the campaign of the stored folders, with the tolerances in eV and Å of that time."""
+    """Return the campaign of the stored folders, with the surrogate and tolerances of that time."""
     wall = bo.surrogates.PairRepulsion(strength=20.0)
+    alone = {"pair_term": None, "embedding_term": None, "species_constants": None}
     tolerances = {"fmax": 0.05, "max_step": 0.2, "min_improvement": 1e-3}
     return bo.Campaign(
         space=bo.spaces.Cluster("Cu3"),
         evaluator=bo.evaluators.Calculator(EMT),
-        surrogate=bo.surrogates.LocalGP(n_max=2, l_max=1, max_inducing=4, pair_repulsion=wall),
+        surrogate=bo.surrogates.LocalGP(n_max=2, l_max=1, max_inducing=4, pair_repulsion=wall, **alone),
         search=bo.candidates.BasinHopping(
             n_rounds=1, max_time_fraction=1e-9, n_candidates=4, **tolerances
         ),
