@@ -9,6 +9,7 @@ from ase.calculators.emt import EMT
 from ase.optimize import BFGS
 
 from bostruct.structures import from_ase, to_ase
+from bostruct.surrogates.local_gp.dot_product_kernel import PowerKernel
 
 
 def labelled(X, space, steps=0, seed=0):
@@ -29,10 +30,27 @@ def energies_only(structures):
     return replace(structures, forces=None)
 
 
+def written_out(kernel):
+    """Return a kernel of the dot product and its two derivatives."""
+    if isinstance(kernel, PowerKernel):
+        z = kernel.zeta
+        return (
+            lambda t: t**z,
+            lambda t: z * t ** (z - 1),
+            lambda t: z * (z - 1) * t ** max(z - 2, 0),
+        )
+    terms = list(zip(kernel.weights, kernel.length_scales, strict=True))
+    total = sum(kernel.weights)
+    return tuple(
+        lambda t, n=n: sum(w / total * torch.exp(-(1 - t) / s) / s**n for w, s in terms)
+        for n in range(3)
+    )
+
+
 class Dense:
     """The Gaussian process LocalGP stands for, with every matrix in memory.
 
-    k(A, B) = s² sum_ij [species] (P_i . P_j)^power; force rows by differentiating the
+    k(A, B) = s² sum_ij [species] g(P_i . P_j); force rows by differentiating the
     descriptor, one row at a time.
     """
 
@@ -97,7 +115,7 @@ class Dense:
         return model.inducing.whiten(K)
 
     def kernel(self, left, right):
-        z = self.model.zeta
+        g, first_g, second_g = written_out(self.model.kernel)
         blocks = {}
         for which in ("EE", "EF", "FE", "FF"):
             rows = []
@@ -107,17 +125,17 @@ class Dense:
                     same = (a[:, None] == b[None]).to(P)
                     D = P @ Q.T
                     if which == "EE":
-                        row.append((D**z * same).sum().view(1, 1))
+                        row.append((g(D) * same).sum().view(1, 1))
                         continue
                     if (which[0] == "F" and dP is None) or (which[1] == "F" and dQ is None):
                         continue
-                    first = z * D ** (z - 1) * same
+                    first = first_g(D) * same
                     if which == "EF":
                         row.append(torch.einsum("ij,if,xjf->x", first, P, dQ).view(1, -1))
                     elif which == "FE":
                         row.append(torch.einsum("ij,xif,jf->x", first, dP, Q).view(-1, 1))
                     else:
-                        second = z * (z - 1) * D ** (z - 2) * same
+                        second = second_g(D) * same
                         ahead = torch.einsum("xif,jf->xij", dP, Q)
                         behind = torch.einsum("if,yjf->yij", P, dQ)
                         block = torch.einsum("ij,xij,yij->xy", second, ahead, behind)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bostruct.surrogates.local_gp.dot_product_kernel import DotProductKernel
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments
 
 BLOCK_ROWS = 64  # pivots taken before the residual variances of all rows are updated
@@ -25,7 +26,7 @@ def evenly_spaced(n: int, max_count: int) -> Tensor:
 def select_inducing_points(
     P: Tensor,
     species_index: Tensor,
-    zeta: int,
+    kernel: DotProductKernel,
     *,
     max_inducing: int,
     tolerance: float,
@@ -37,7 +38,7 @@ def select_inducing_points(
     Args:
         P: `[n, f]`, features of the candidates.
         species_index: `[n]`, species of the candidates.
-        zeta: Exponent of the kernel.
+        kernel: Kernel of the dot product.
         max_inducing: Largest number of inducing environments.
         tolerance: Largest residual variance of a candidate at which the selection stops, in units
             of the signal variance.
@@ -48,7 +49,7 @@ def select_inducing_points(
         kept = evenly_spaced(P.shape[0], max_pool).to(P.device)
         P, species_index = P[kept], species_index[kept]
         n_preferred = int((kept < n_preferred).sum())
-    residual = (P.square().sum(-1)) ** zeta  # [n] residual variance
+    residual = kernel.value(P.square().sum(-1))  # [n] residual variance
     max_inducing = min(max_inducing, P.shape[0])
     columns = P.new_empty(max_inducing, P.shape[0])
     taken: list[int] = []
@@ -61,9 +62,9 @@ def select_inducing_points(
         before = columns[:start]
         count = min(BLOCK_ROWS, max_inducing - start)
         preferred = residual[:n_preferred]
-        rows = _next_pivots(P, species_index, zeta, preferred, before, tolerance, count)
+        rows = _next_pivots(P, species_index, kernel, preferred, before, tolerance, count)
         taken += rows
-        K = (P[rows] @ P.T) ** zeta * (species_index[rows].unsqueeze(-1) == species_index)
+        K = kernel.value(P[rows] @ P.T) * (species_index[rows].unsqueeze(-1) == species_index)
         K -= before[:, rows].T @ before
         root = torch.linalg.cholesky(K[:, rows])
         block = torch.linalg.solve_triangular(root, K, upper=False)
@@ -75,13 +76,13 @@ def select_inducing_points(
     order = torch.sort(species_index[pivots], stable=True).indices
     pivots = pivots[order]
     factor = columns[: len(taken)][:, pivots][order].T.tril().contiguous()
-    return InducingEnvironments(P[pivots], species_index[pivots], factor, zeta)
+    return InducingEnvironments(P[pivots], species_index[pivots], factor, kernel)
 
 
 def _next_pivots(
     P: Tensor,
     species_index: Tensor,
-    zeta: int,
+    kernel: DotProductKernel,
     residual_variance: Tensor,
     factor_columns: Tensor,
     tolerance: float,
@@ -95,7 +96,7 @@ def _next_pivots(
     Args:
         P: `[n, f]`, features.
         species_index: `[n]`, species.
-        zeta: Exponent of the kernel.
+        kernel: Kernel of the dot product.
         residual_variance: `[p]`, residual variances of the first p rows.
         factor_columns: `[t, n]`, columns of the factor so far.
         tolerance: Least residual variance of a pivot.
@@ -113,7 +114,7 @@ def _next_pivots(
         pivot = int(residual_variance.argmax())
         if not float(residual_variance[pivot]) > floor:
             break
-        column = (P @ P[pivot]) ** zeta * (species_index == species_index[pivot])
+        column = kernel.value(P @ P[pivot]) * (species_index == species_index[pivot])
         column -= columns[:step, pivot] @ columns[:step]
         column /= residual_variance[pivot].sqrt()
         columns[step] = column

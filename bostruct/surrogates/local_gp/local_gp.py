@@ -26,6 +26,12 @@ from bostruct.errors import (
 from bostruct.spaces import Space
 from bostruct.structures import Structures
 from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.dot_product_kernel import (
+    DotProductKernel,
+    ExponentialKernel,
+    PowerKernel,
+    kernel_from_state,
+)
 from bostruct.surrogates.local_gp.force_consistency import (
     MIN_STRUCTURES,
     ForceConsistency,
@@ -36,6 +42,13 @@ from bostruct.surrogates.local_gp.inducing_points import (
     select_inducing_points,
 )
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments
+from bostruct.surrogates.local_gp.kernel_selection import (
+    SIMILARITY_CANDIDATES,
+    KernelSelection,
+    LocalKernel,
+    selection_data,
+    selection_size,
+)
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     HYPERPARAMETER_NAMES,
     Hyperparameters,
@@ -65,7 +78,7 @@ CUTOFF_FACTOR = 1.9  # default cutoff in units of the longest bond: past the sec
 MAX_INDUCING_CANDIDATES = 8192  # training environments that may become inducing ones
 DISPLACEMENT_FRACTION = 0.035  # of the cutoff: a fifteenth of a bond
 DEFAULT_PAIR_REPULSION = PairRepulsion()
-SIMILARITY_CANDIDATES = {0.95: 0.8, 0.0: 0.5}  # species similarities, and a milder one of each
+DEFAULT_SELECTION = KernelSelection()
 N_SELECTION_STRUCTURES = 20  # structures in the selection of the species similarity
 N_SELECTION_ENVIRONMENTS = 80  # inducing environments of a species in the same selection
 MIN_DEGREES_OF_FREEDOM = 0.5  # beyond the energies of the species, for data that tell a scale
@@ -87,6 +100,10 @@ class LocalGP:
         l_max: Largest degree of its spherical harmonics.
         center_atom_weight: Weight of the central atom in its own descriptor.
         zeta: Exponent of the dot-product kernel.
+        kernel: Exponential kernel of the dot product in place of the power; None takes the power.
+        selection: Alternatives to cutoff, `n_max`, kernel and `center_atom_weight`, of which the
+            most probable are taken; None keeps the values given here. A value other than the
+            default is kept, too.
         max_inducing: Largest number of inducing environments of one species; each further species
             adds half as many.
         species_similarity: Similarity of two different species, from 0 to below 1: how much is
@@ -120,6 +137,8 @@ class LocalGP:
     pair_repulsion: PairRepulsion | None = DEFAULT_PAIR_REPULSION
     hyperparameters: tuple[float, float, float] | None = None
     approximation: Approximation = "averaged_fitc"
+    kernel: ExponentialKernel | None = None
+    selection: KernelSelection | None = DEFAULT_SELECTION
     supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -139,9 +158,13 @@ class LocalGP:
     def description(self) -> dict[str, Any]:
         """Return the class and its arguments as JSON values.
 
-        The approximation "dtc" is left out: campaigns from before the others continue with it.
+        The approximation "dtc", and no other kernel and no selection, are left out: campaigns from
+        before there were others continue with these.
         """
         description = {"type": "LocalGP"} | asdict(self)
+        for name in ("kernel", "selection"):
+            if description[name] is None:
+                del description[name]
         if self.approximation == "dtc":
             del description["approximation"]
         return description
@@ -170,10 +193,13 @@ class LocalGP:
         radii = radii.to(structures.positions)
         data = prepare_observations(structures, self.pair_repulsion, radii[species_index])
         data, species_energies = data.subtract_species_energies(species_index, len(radii))
-        if self.species_similarity is None and len(radii) > 1:
+        kernel = self._kernel()
+        if self.selection is not None:
+            soap, kernel = self._select_kernel(self.selection, soap, structures, radii)
+        elif self.species_similarity is None and len(radii) > 1:
             soap = self._select_species_similarity(soap, data)
         inducing, energies, forces = self._inducing_statistics(
-            soap, data, self.max_inducing, self.approximation in ("fitc", "averaged_fitc")
+            soap, kernel, data, self.max_inducing, self.approximation in ("fitc", "averaged_fitc")
         )
         fitted = self._fit_hyperparameters(energies, forces, data)
         s, e, f, evidence = (value.to(energies.gram) for value in fitted)
@@ -200,14 +226,15 @@ class LocalGP:
             log_marginal_likelihood=evidence,
         )
         repulsion, approximation = self.pair_repulsion, self.approximation
-        return LocalGPModel(soap, self.zeta, repulsion, state, space, approximation)
+        return LocalGPModel(soap, kernel, repulsion, state, space, approximation)
 
     def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LocalGPModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         soap, repulsion, (zeta,) = soap_from_state(state)
+        kernel = kernel_from_state(zeta, state)
         fitted = LocalGPState(**{name: state[name] for name in LocalGPState.__dataclass_fields__})
         index = state.get("approximation", APPROXIMATIONS.index("dtc"))
-        return LocalGPModel(soap, zeta, repulsion, fitted, space, APPROXIMATIONS[int(index)])
+        return LocalGPModel(soap, kernel, repulsion, fitted, space, APPROXIMATIONS[int(index)])
 
     def contradicted_energies(
         self, structures: Structures, space: Space | None = None, trusted: Tensor | None = None
@@ -259,7 +286,7 @@ class LocalGP:
         species_index = soap.species_index(scaled.numbers)
         data = prepare_observations(scaled, None, radii.to(scaled.positions)[species_index])
         inducing, energies, forces = judge._inducing_statistics(
-            soap, data, judge.max_inducing, with_residual=True
+            soap, judge._kernel(), data, judge.max_inducing, with_residual=True
         )
         none = RowStatistics.empty(len(inducing), inducing.features)
         s, e, _, _ = judge._fit_hyperparameters(energies, none, data)
@@ -279,6 +306,7 @@ class LocalGP:
             hyperparameters=None,
             species_similarity=self.species_similarity or 0.0,
             approximation="averaged_fitc",
+            selection=None,
         )
 
     def descriptor(self, structures: Structures, space: Space | None = None) -> tuple[SOAP, Tensor]:
@@ -296,6 +324,56 @@ class LocalGP:
         sizes = self.n_max, self.l_max
         return SOAP(species, cutoff, *sizes, self.center_atom_weight, species_similarity)
 
+    def _kernel(self) -> PowerKernel | ExponentialKernel:
+        return self.kernel or PowerKernel(self.zeta)
+
+    def _select_kernel(
+        self, selection: KernelSelection, soap: SOAP, structures: Structures, radii: Tensor
+    ) -> LocalKernel:
+        """Return the most probable descriptor and kernel, cached while the data stay.
+
+        Args:
+            selection: The alternatives.
+            soap: The default descriptor.
+            structures: Structures with `energy`, and `forces` where there are any.
+            radii: Radius of each species, `[species]` Å.
+        """
+        first = structures[: selection_size(len(structures))]
+        species_index = soap.species_index(first.numbers)
+        data = prepare_observations(first, self.pair_repulsion, radii[species_index])
+        data, _ = data.subtract_species_energies(species_index, len(radii))
+        data, default = selection_data(data), LocalKernel(soap, self._kernel())
+        cached: tuple[LocalKernel, Observations, LocalKernel] | None
+        cached = vars(self).get("_last_selection")
+        if cached is None or cached[0] != default or not cached[1].is_identical(data):
+            same_size = (self.n_max, self.l_max) == (LocalGP.n_max, LocalGP.l_max)
+            same_kernel = self.kernel is None and self.zeta == LocalGP.zeta
+            same_center = self.center_atom_weight == LocalGP.center_atom_weight
+            possible = KernelSelection(
+                cutoff_factors=selection.cutoff_factors if self.cutoff is None else (),
+                n_max=selection.n_max if same_size else (),
+                kernels=selection.kernels if same_kernel else (),
+                center_atom_weights=selection.center_atom_weights if same_center else (),
+            )
+            selected = possible.select(
+                default,
+                data,
+                lambda *rows: float(self._fit_hyperparameters(*rows)[-1]),
+                self._sparse_evidence,
+                select_similarity=self.species_similarity is None and len(radii) > 1,
+            )
+            cached = default, data, selected
+            vars(self)["_last_selection"] = cached
+        return cached[2]
+
+    def _sparse_evidence(self, one: LocalKernel, data: Observations) -> float:
+        """Return the log marginal likelihood of data for a descriptor and a kernel."""
+        with_residual = self.approximation in ("fitc", "averaged_fitc")
+        _, energies, forces = self._inducing_statistics(
+            *one, data, self.max_inducing, with_residual
+        )
+        return float(self._fit_hyperparameters(energies, forces, data)[-1])
+
     def _select_species_similarity(self, soap: SOAP, data: Observations) -> SOAP:
         """Return the descriptor with the species similarity of highest marginal likelihood.
 
@@ -308,6 +386,7 @@ class LocalGP:
         def evidence(similarity: float) -> float:
             _, energies, forces = self._inducing_statistics(
                 replace(soap, species_similarity=similarity),
+                self._kernel(),
                 few,
                 count,
                 self.approximation == "fitc",
@@ -320,25 +399,31 @@ class LocalGP:
         return replace(soap, species_similarity=max(evidences, key=evidences.__getitem__))
 
     def _inducing_statistics(
-        self, soap: SOAP, data: Observations, max_inducing: int, with_residual: bool
+        self,
+        soap: SOAP,
+        kernel: DotProductKernel,
+        data: Observations,
+        max_inducing: int,
+        with_residual: bool,
     ) -> tuple[InducingEnvironments, RowStatistics, RowStatistics]:
         """Return inducing environments, and the sufficient statistics of the data for them.
 
         Args:
             soap: The descriptor.
+            kernel: Kernel of its dot products.
             data: The training data.
             max_inducing: Largest number of inducing environments of one species.
             with_residual: True for the mean residual variance of the rows, too.
         """
         with torch.no_grad():
             inducing = self._select_inducing(
-                soap, data, max_inducing * (len(soap.species) + 1) // 2
+                soap, kernel, data, max_inducing * (len(soap.species) + 1) // 2
             )
             rows = _sufficient_statistics(soap, inducing, data, with_residual=with_residual)
             return inducing, *rows
 
     def _select_inducing(
-        self, soap: SOAP, data: Observations, max_inducing: int
+        self, soap: SOAP, kernel: DotProductKernel, data: Observations, max_inducing: int
     ) -> InducingEnvironments:
         """Return the inducing environments: those of the data, then those of displaced atoms.
 
@@ -361,7 +446,7 @@ class LocalGP:
         return select_inducing_points(
             P,
             species_index,
-            self.zeta,
+            kernel,
             max_inducing=max_inducing,
             tolerance=self.inducing_tolerance,
             n_preferred=n_preferred,
@@ -446,7 +531,7 @@ def _sufficient_statistics(
             of each row to its noise; None to add none.
     """
     energies = forces = RowStatistics.empty(len(inducing), inducing.features)
-    zeta, start = inducing.zeta, 0
+    kernel, start = inducing.kernel, 0
     known = data.forces.isfinite().all(-1)  # [n] atoms
     probes = _probe_atoms(data.structures, known) if with_residual else known
     residuals: tuple[list[Tensor], list[Tensor]] = ([], [])  # of energies, of forces
@@ -464,7 +549,7 @@ def _sufficient_statistics(
             probe = probes[atoms]
             if with_residual or signal_to_noise is not None:
                 prior = prior_variance.force_variances(
-                    gradients, species_index, structures.counts, zeta, probe
+                    gradients, species_index, structures.counts, kernel, probe
                 )
                 residual = _residual_variance(prior, phi[probe])
                 residuals[1].append((residual / noise[probe]).flatten())
@@ -478,7 +563,7 @@ def _sufficient_statistics(
         phi = inducing.whiten(K)
         noise = factor * structures.counts
         if with_residual or signal_to_noise is not None:
-            prior = prior_variance.energy_variances(P, species_index, structures.counts, zeta)
+            prior = prior_variance.energy_variances(P, species_index, structures.counts, kernel)
             residual = _residual_variance(prior, phi)
             residuals[0].append(residual / noise)
         if signal_to_noise is not None:

@@ -45,6 +45,11 @@ from bostruct.surrogates.botorch_models.posterior import (
     joint_posterior,
 )
 from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.dot_product_kernel import (
+    ExponentialKernel,
+    PowerKernel,
+    kernel_to_state,
+)
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments, energy_kernel
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_to_state
@@ -103,7 +108,7 @@ class LocalGPModel(EnergyModel):
 
     Args:
         soap: The descriptor.
-        zeta: Exponent of the kernel.
+        kernel: Kernel of the dot product of features.
         pair_repulsion: The pair prior, or None.
         fitted: The fitted tensors.
         space: Gives structures to coordinates; None if only `predict` is needed.
@@ -113,18 +118,18 @@ class LocalGPModel(EnergyModel):
     def __init__(
         self,
         soap: SOAP,
-        zeta: int,
+        kernel: PowerKernel | ExponentialKernel,
         pair_repulsion: PairRepulsion | None,
         fitted: LocalGPState,
         space: Space | None = None,
         approximation: Approximation = "averaged_fitc",
     ) -> None:
         super().__init__()
-        self.soap, self.zeta, self.pair_repulsion = soap, zeta, pair_repulsion
+        self.soap, self.kernel, self.pair_repulsion = soap, kernel, pair_repulsion
         self.fitted, self.space, self.approximation = fitted, space, approximation
         self._base_cache: tuple[FixedEnvironment, Tensor] | None = None
         self.inducing = InducingEnvironments(
-            fitted.inducing_features, fitted.species_index, fitted.kernel_cholesky, zeta
+            fitted.inducing_features, fitted.species_index, fitted.kernel_cholesky, kernel
         )
 
     def posterior(
@@ -155,8 +160,8 @@ class LocalGPModel(EnergyModel):
         counts = structures.counts
         P, species_index = prior_variance.pad_atoms(P, species_index, counts)
         P, species_index = P.view(*shape, *P.shape[1:]), species_index.view(*shape, -1)
-        kernel = energy_kernel(P, species_index, self.zeta)  # [..., q, q]
-        C = self._covariance(kernel, h.view(*shape, -1))
+        K = energy_kernel(P, species_index, self.kernel)  # [..., q, q]
+        C = self._covariance(K, h.view(*shape, -1))
         noise = self.fitted.energy_noise_std**2 * counts.view(shape)
         C = add_noise(C, observation_noise, noise)
         return joint_posterior(mean.view(*shape, 1), C, posterior_transform)
@@ -189,7 +194,9 @@ class LocalGPModel(EnergyModel):
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
-        state = self.fitted.tensors() | soap_to_state(self.soap, self.pair_repulsion, self.zeta)
+        zeta, numbers = kernel_to_state(self.kernel)
+        state = self.fitted.tensors() | soap_to_state(self.soap, self.pair_repulsion, zeta)
+        state |= numbers
         if self.approximation != "dtc":  # the first logs know no other, and name none
             state["approximation"] = torch.tensor(APPROXIMATIONS.index(self.approximation))
         return state
@@ -284,7 +291,7 @@ class LocalGPModel(EnergyModel):
             mean, h = self._mean_and_explained(moved, P, species_index)
             (gradient,) = torch.autograd.grad(mean.sum(), positions)
         P, h, counts = P.detach(), h.detach(), structures.counts
-        kernel = prior_variance.energy_variances(P, species_index, counts, self.zeta)
+        kernel = prior_variance.energy_variances(P, species_index, counts, self.kernel)
         K = self.inducing.environment_covariances(P, species_index)
         energies = self.fitted.species_energies[species_index] + K @ self._projections[0]
         return Prediction(
@@ -304,7 +311,7 @@ class LocalGPModel(EnergyModel):
             P, species_index = self._features(structures)
             _, h = self._mean_and_explained(structures, P, species_index)
             P, species_index = prior_variance.pad_atoms(P, species_index, structures.counts)
-            return self._covariance(energy_kernel(P, species_index, self.zeta), h)
+            return self._covariance(energy_kernel(P, species_index, self.kernel), h)
 
     def _force_variance(self, structure: Structures) -> Tensor:
         """Return the latent variance of each force component, `[a, 3]` (eV/Å)²."""
@@ -315,7 +322,7 @@ class LocalGPModel(EnergyModel):
         if self.approximation != "sor":
             every = torch.ones_like(species_index, dtype=torch.bool)
             prior = prior_variance.force_variances(
-                gradients, species_index, structure.counts, self.zeta, every
+                gradients, species_index, structure.counts, self.kernel, every
             )
             variance = self.fitted.signal_std**2 * prior.flatten() - variance
         return variance.clamp(min=0).view(-1, 3)

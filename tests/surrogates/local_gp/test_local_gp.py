@@ -15,7 +15,9 @@ from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase
 from bostruct.surrogates import LocalGP, PairRepulsion
 from bostruct.surrogates.local_gp import local_gp
+from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
 from bostruct.surrogates.local_gp.inducing_points import select_inducing_points
+from bostruct.surrogates.local_gp.kernel_selection import SIMILARITY_CANDIDATES
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     precision_matrix,
     weighted_moment,
@@ -29,6 +31,8 @@ EXACT = 1e-10
 
 # fixed deviations: signal eV, energy noise eV per root atom, force noise eV/Å
 DEVIATIONS = (2.0, 0.02, 0.05)
+
+EXPONENTIALS = ExponentialKernel((0.2, 0.8), (0.05, 0.5))
 
 
 def all_inducing(**arguments):
@@ -64,7 +68,7 @@ def test_species_are_as_alike_as_the_data_say(alloy):
     one = labelled(X, Cluster("Cu6"), steps=0)
     same = replace(one, numbers=structures.numbers)
     assert set(blind.tolist()) == {29}
-    assert LocalGP().fit(same, alloy).soap.species_similarity == max(local_gp.SIMILARITY_CANDIDATES)
+    assert LocalGP().fit(same, alloy).soap.species_similarity == max(SIMILARITY_CANDIDATES)
     # like ions repel and unlike ones attract each other
     charge = (structures.numbers.view(16, 6) == 79).double() * 2 - 1
     sign = charge.unsqueeze(1) * charge.unsqueeze(2)
@@ -78,9 +82,10 @@ def test_species_are_as_alike_as_the_data_say(alloy):
     assert LocalGP(species_similarity=0.3).fit(apart, alloy).soap.species_similarity == 0.3
 
 
-def test_equals_the_dense_process_on_energies(both):
+@pytest.mark.parametrize("kernel", [None, EXPONENTIALS])
+def test_equals_the_dense_process_on_energies(both, kernel):
     train, test = calm(both)[:12], both[-6:]
-    model = all_inducing().fit(energies_only(train))
+    model = all_inducing(kernel=kernel).fit(energies_only(train))
     dense = Dense(model, train, forces=False)
     mean, covariance = dense.predict(test)
     found = model.predict(test, covariance=True)
@@ -129,7 +134,7 @@ def test_converges_to_the_dense_process_with_forces(data):
         inducing = select_inducing_points(
             pool,
             place,
-            3,
+            PowerKernel(3),
             max_inducing=count,
             tolerance=1e-10,
             n_preferred=18,
@@ -176,7 +181,7 @@ def refit(model, structures, inducing=None):
         species_index=inducing.species_index,
         kernel_cholesky=inducing.kernel_cholesky,
     )
-    return LocalGPModel(model.soap, model.zeta, model.pair_repulsion, told)
+    return LocalGPModel(model.soap, model.kernel, model.pair_repulsion, told)
 
 
 def test_far_from_the_data_the_deviation_is_the_priors(data):
@@ -254,7 +259,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     """
     train, test = calm(both)[:4], both[-5:]
     train = train if forces else energies_only(train)
-    gp = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS, approximation=kind)
+    gp = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS, approximation=kind, selection=None)
     model = gp.fit(train)
     dense, s = Dense(model, train, forces), model.fitted.signal_std
     assert (
@@ -543,7 +548,7 @@ def test_state_restores_the_model_exactly(data, space):
 
 def test_length_scale_of_the_space_is_used(data):
     wide = Cluster("Cu6", atomic_radii={"Cu": 2.64})
-    model = LocalGP().fit(data[:5], wide)
+    model = LocalGP(selection=None).fit(data[:5], wide)
     assert model.soap.cutoff == pytest.approx(1.9 * 2 * 2.64)
     assert LocalGP(cutoff=3.0).fit(data[:5], wide).soap.cutoff == 3.0
 
@@ -558,8 +563,9 @@ def test_cost_of_a_structure_is_linear_in_their_number(data, monkeypatch):
         return original(self, structures)
 
     monkeypatch.setattr(SOAP, "gradients", counting)
-    LocalGP(max_inducing=20).fit(data[:10])
-    LocalGP(max_inducing=20).fit(data[:30])
+    gp = LocalGP(max_inducing=20, selection=None)
+    gp.fit(data[:10])
+    gp.fit(data[:30])
     assert sum(rows) == 40
 
 

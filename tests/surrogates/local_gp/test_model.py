@@ -26,6 +26,7 @@ from bostruct.surrogates import LocalGP
 from bostruct.surrogates.base import FittedModel
 from bostruct.surrogates.botorch_models import posterior
 from bostruct.surrogates.local_gp import model as module
+from bostruct.surrogates.local_gp.dot_product_kernel import PowerKernel
 
 SMALL = LocalGP(n_max=3, l_max=2, max_inducing=40)
 EXACT = 1e-9  # eV, eV²: two orders of the same sums
@@ -385,11 +386,11 @@ def test_state_survives_a_file_to_the_last_bit(case):
 
 def test_state_does_without_the_description(data, space):
     """What is restored is what was fitted, whoever restores it."""
-    fitted = LocalGP(n_max=3, l_max=1, zeta=2, pair_repulsion=None, cutoff=4.0)
+    fitted = LocalGP(n_max=3, l_max=1, zeta=2, pair_repulsion=None, cutoff=4.0, selection=None)
     model = fitted.fit(data[:4], space)
     again = LocalGP().restore(model.state(), space)
     assert again.soap == model.soap
-    assert again.zeta == 2
+    assert again.kernel == PowerKernel(2)
     assert again.pair_repulsion is None
     batch = data[5:7]
     assert torch.equal(again.predict(batch).mean, model.predict(batch).mean)
