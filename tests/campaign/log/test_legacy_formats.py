@@ -24,7 +24,7 @@ def local_gp_campaign():
     return bo.Campaign(
         space=bo.spaces.Cluster("Cu3"),
         evaluator=bo.evaluators.Calculator(EMT),
-        surrogate=bo.surrogates.LocalGP(n_max=2, l_max=1, max_inducing=4),
+        surrogate=bo.surrogates.LocalGP(n_max=2, l_max=1, max_inducing=4, selection=None),
         search=bo.candidates.BasinHopping(n_rounds=1, max_time_fraction=1e-9, n_candidates=4),
         stop=bo.stop.Evaluations(4),
         final_relaxation=FinalRelaxation(n_structures=1, fmax=0.05, max_steps=1),
