@@ -17,6 +17,7 @@ the data alone, and is made anew a few times while they grow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, final
@@ -44,7 +45,7 @@ ExactEvidence = Callable[[RowStatistics, RowStatistics, Observations], float]
 """Log marginal likelihood of the statistics of energies and of forces of some data."""
 
 SparseEvidence = Callable[["LocalKernel", Observations], float]
-"""Log marginal likelihood of data for a sparse model with a descriptor and a kernel."""
+"""Log marginal likelihood of data for a sparse model; -inf where they are too few to tell."""
 
 
 class LocalKernel(NamedTuple):
@@ -116,6 +117,8 @@ class KernelSelection:
             return default
         n_rows = len(data.energy) + int(data.forces.isfinite().sum())
         reference, gains = sparse_evidence(default, data), {default: 0.0}
+        if reference == -math.inf:
+            return default
         for one in others:
             is_shorter = one.soap.cutoff < default.soap.cutoff
             rate = MIN_GAIN_OF_SHORTER_CUTOFF if is_shorter else MIN_GAIN_PER_ROW

@@ -8,6 +8,7 @@ themselves; the cost of a prediction does not depend on it.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, final
@@ -367,12 +368,18 @@ class LocalGP:
         return cached[2]
 
     def _sparse_evidence(self, one: LocalKernel, data: Observations) -> float:
-        """Return the log marginal likelihood of data for a descriptor and a kernel."""
+        """Return the log marginal likelihood of data.
+
+        It is -inf where they determine no more numbers than there are structures: where these are
+        nearly copies of one, atoms are out of each other's reach, or no forces are known.
+        """
         with_residual = self.approximation in ("fitc", "averaged_fitc")
         _, energies, forces = self._inducing_statistics(
             *one, data, self.max_inducing, with_residual
         )
-        return float(self._fit_hyperparameters(energies, forces, data)[-1])
+        *fitted, evidence = self._fit_hyperparameters(energies, forces, data)
+        known = degrees_of_freedom(energies, forces, *fitted)
+        return float(evidence) if known > len(data.structures) else -math.inf
 
     def _select_species_similarity(self, soap: SOAP, data: Observations) -> SOAP:
         """Return the descriptor with the species similarity of highest marginal likelihood.
