@@ -15,9 +15,11 @@ from bostruct.errors import InputError
 from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase
 from bostruct.surrogates import LocalGP, PairRepulsion
-from bostruct.surrogates.local_gp import local_gp
+from bostruct.surrogates.local_gp import inducing_points, row_statistics
+from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS
-from bostruct.surrogates.local_gp.inducing_points import select_inducing_points
+from bostruct.surrogates.local_gp.inducing_points import displace, select_inducing_points
+from bostruct.surrogates.local_gp.kernel_selection import SIMILARITY_CANDIDATES
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     precision_matrix,
     weighted_moment,
@@ -34,6 +36,8 @@ ENVIRONMENTS = dict.fromkeys(("pair_term", "embedding_term", "species_constants"
 
 # fixed deviations: signal eV, energy noise eV per root atom, force noise eV/Å
 DEVIATIONS = (2.0, 0.02, 0.05)
+
+EXPONENTIALS = ExponentialKernel((0.2, 0.8), (0.05, 0.5))
 
 
 def all_inducing(**arguments):
@@ -70,7 +74,7 @@ def test_species_are_as_alike_as_the_data_say(alloy):
     one = labelled(X, Cluster("Cu6"), steps=0)
     same = replace(one, numbers=structures.numbers)
     assert set(blind.tolist()) == {29}
-    assert LocalGP().fit(same, alloy).soap.species_similarity == max(local_gp.SIMILARITY_CANDIDATES)
+    assert LocalGP().fit(same, alloy).soap.species_similarity == max(SIMILARITY_CANDIDATES)
     # like ions repel and unlike ones attract each other
     charge = (structures.numbers.view(16, 6) == 79).double() * 2 - 1
     sign = charge.unsqueeze(1) * charge.unsqueeze(2)
@@ -84,9 +88,10 @@ def test_species_are_as_alike_as_the_data_say(alloy):
     assert LocalGP(species_similarity=0.3).fit(apart, alloy).soap.species_similarity == 0.3
 
 
-def test_equals_the_dense_process_on_energies(both):
+@pytest.mark.parametrize("kernel", [None, EXPONENTIALS])
+def test_equals_the_dense_process_on_energies(both, kernel):
     train, test = calm(both)[:12], both[-6:]
-    model = all_inducing().fit(energies_only(train))
+    model = all_inducing(kernel=kernel).fit(energies_only(train))
     dense = Dense(model, train, forces=False)
     mean, covariance = dense.predict(test)
     found = model.predict(test, covariance=True)
@@ -128,7 +133,7 @@ def test_converges_to_the_dense_process_with_forces(data):
     gp = LocalGP(hyperparameters=DEVIATIONS, label_noise=None)
     model = gp.fit(train)
     mean, covariance = Dense(model, train).predict(test)
-    shaken = [local_gp._displaced(train, 0.02 * k) for k in range(12)]
+    shaken = [displace(train, 0.02 * k) for k in range(12)]
     pool = torch.cat([model.soap(structures) for structures in shaken])
     place = torch.zeros(len(pool), dtype=torch.int64)
     errors, spreads = [], []
@@ -136,7 +141,7 @@ def test_converges_to_the_dense_process_with_forces(data):
         inducing = select_inducing_points(
             pool,
             place,
-            3,
+            PowerKernel(3),
             max_inducing=count,
             tolerance=1e-10,
             n_preferred=18,
@@ -187,7 +192,7 @@ def refit(model, structures, inducing=None):
     counts = structures.counts.to(data.energy)
     energy = data.energy - counts * fit.species_energies
     data = replace(data, noise_factor=torch.ones_like(data.noise_factor), energy=energy)
-    rows = local_gp._sufficient_statistics(model.soap, inducing, data, model.terms)
+    rows = row_statistics.sufficient_statistics(model.soap, inducing, data, model.terms)
     s, terms = fit.signal_std, model.terms
     std = terms.weight_std(s, len(inducing), terms.amplitudes)
     values = (s, fit.energy_noise_std, fit.force_noise_std, std)
@@ -204,7 +209,7 @@ def refit(model, structures, inducing=None):
     )
     return LocalGPModel(
         model.soap,
-        model.zeta,
+        model.kernel,
         model.pair_repulsion,
         told,
         terms=terms,
@@ -332,7 +337,7 @@ def test_what_is_not_seen_goes_with_the_statistics(both):
     model = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS).fit(train)
     data = prepare_observations(train, model.pair_repulsion, _radii(model, train))
     data = replace(data, noise_factor=torch.linspace(1, 3, 9, dtype=torch.float64))
-    energies, forces = local_gp._sufficient_statistics(
+    energies, forces = row_statistics.sufficient_statistics(
         model.soap, model.inducing, data, with_residual=True
     )
     dense = Dense(model, train)
@@ -351,10 +356,10 @@ def test_a_few_forces_tell_what_is_not_seen_of_all(data, monkeypatch):
     model = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS).fit(data[:10])
     known = prepare_observations(data, model.pair_repulsion, _radii(model, data))
     arguments = (model.soap, model.inducing, known)
-    _, every = local_gp._sufficient_statistics(*arguments, with_residual=True)
-    monkeypatch.setattr(local_gp, "N_SELECTION_STRUCTURES", 10)
-    monkeypatch.setattr(local_gp, "N_PROBE_ATOMS", 3)
-    _, some = local_gp._sufficient_statistics(*arguments, with_residual=True)
+    _, every = row_statistics.sufficient_statistics(*arguments, with_residual=True)
+    monkeypatch.setattr(row_statistics, "N_PROBE_STRUCTURES", 10)
+    monkeypatch.setattr(row_statistics, "N_PROBE_ATOMS", 3)
+    _, some = row_statistics.sufficient_statistics(*arguments, with_residual=True)
     assert some.mean_residual_variance != every.mean_residual_variance
     assert float(some.mean_residual_variance) == pytest.approx(
         float(every.mean_residual_variance), rel=0.3
@@ -363,16 +368,16 @@ def test_a_few_forces_tell_what_is_not_seen_of_all(data, monkeypatch):
 
 
 def test_witnesses_are_spread_evenly(data, monkeypatch):
-    monkeypatch.setattr(local_gp, "N_SELECTION_STRUCTURES", 4)
-    monkeypatch.setattr(local_gp, "N_PROBE_ATOMS", 2)
+    monkeypatch.setattr(row_statistics, "N_PROBE_STRUCTURES", 4)
+    monkeypatch.setattr(row_statistics, "N_PROBE_ATOMS", 2)
     known = torch.ones(len(data.numbers), dtype=torch.bool)
     known[:6] = False  # nothing of the first of 40 structures, half of the second
     known[9:12] = False
-    found = local_gp._probe_atoms(data, known).view(40, 6)
+    found = row_statistics.probe_atoms(data, known).view(40, 6)
     assert found.any(1).nonzero().flatten().tolist() == [1, 11, 21, 31]
     assert found[1].nonzero().flatten().tolist() == [0, 2]
     assert found[11].nonzero().flatten().tolist() == [0, 3]
-    assert not local_gp._probe_atoms(data, torch.zeros_like(known)).any()
+    assert not row_statistics.probe_atoms(data, torch.zeros_like(known)).any()
 
 
 def test_forces_of_one_structure_among_many_are_enough(data):
@@ -671,8 +676,9 @@ def test_cost_of_a_structure_is_linear_in_their_number(data, monkeypatch):
         return original(self, structures)
 
     monkeypatch.setattr(SOAP, "gradients", counting)
-    LocalGP(max_inducing=20).fit(data[:10])
-    LocalGP(max_inducing=20).fit(data[:30])
+    gp = LocalGP(max_inducing=20)
+    gp.fit(data[:10])
+    gp.fit(data[:30])
     assert sum(rows) == 40
 
 
@@ -707,7 +713,7 @@ def relative(found, expected):
 @pytest.mark.parametrize("chunk", [1, 100, 8192])
 def test_a_pool_is_the_same_in_any_chunks(data, monkeypatch, chunk):
     """Of 240 environments every fourth may be chosen; in chunks of 1, 2 and 40."""
-    monkeypatch.setattr(local_gp, "MAX_INDUCING_CANDIDATES", 60)
+    monkeypatch.setattr(inducing_points, "MAX_CANDIDATES", 60)
     monkeypatch.setattr("bostruct.surrogates.training_data.PAIRS_PER_CHUNK", chunk)
     found = LocalGP(max_inducing=50).fit(data).inducing.features
     P = LocalGP().fit(data[:1]).soap(data)[::4]
