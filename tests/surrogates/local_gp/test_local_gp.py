@@ -14,8 +14,8 @@ from bostruct.descriptors import SOAP
 from bostruct.errors import InputError
 from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase
-from bostruct.surrogates import LocalGP, PairRepulsion
-from bostruct.surrogates.local_gp import inducing_points, row_statistics
+from bostruct.surrogates import LocalGP
+from bostruct.surrogates.local_gp import inducing_points
 from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS
 from bostruct.surrogates.local_gp.inducing_points import displace, select_inducing_points
@@ -331,55 +331,6 @@ def _radii(model, structures):
     return model.fitted.radii[model.soap.species_index(structures.numbers)]
 
 
-def test_what_is_not_seen_goes_with_the_statistics(both):
-    """Its mean over the rows, of which each is written out; some are trusted less."""
-    train = both[:9]
-    model = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS).fit(train)
-    data = prepare_observations(train, model.pair_repulsion, _radii(model, train))
-    data = replace(data, noise_factor=torch.linspace(1, 3, 9, dtype=torch.float64))
-    energies, forces = row_statistics.sufficient_statistics(
-        model.soap, model.inducing, data, with_residual=True
-    )
-    dense = Dense(model, train)
-    rest = dense.kernel(dense.train, dense.train).diagonal()
-    rest = rest - dense.features(train, forces=True).square().sum(-1)  # terms have none
-    trust = data.noise_factor.square()
-    of_energies = rest[:9] / (trust * train.counts)
-    of_forces = rest[9:].view(9, -1) / trust.unsqueeze(-1)
-    relative(energies.mean_residual_variance, of_energies.mean())
-    relative(forces.mean_residual_variance, of_forces.mean())
-    assert energies.mean_residual_variance > 0
-
-
-def test_a_few_forces_tell_what_is_not_seen_of_all(data, monkeypatch):
-    """Of 10 of 40 structures, and of 3 of 6 atoms of each."""
-    model = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS).fit(data[:10])
-    known = prepare_observations(data, model.pair_repulsion, _radii(model, data))
-    arguments = (model.soap, model.inducing, known)
-    _, every = row_statistics.sufficient_statistics(*arguments, with_residual=True)
-    monkeypatch.setattr(row_statistics, "N_PROBE_STRUCTURES", 10)
-    monkeypatch.setattr(row_statistics, "N_PROBE_ATOMS", 3)
-    _, some = row_statistics.sufficient_statistics(*arguments, with_residual=True)
-    assert some.mean_residual_variance != every.mean_residual_variance
-    assert float(some.mean_residual_variance) == pytest.approx(
-        float(every.mean_residual_variance), rel=0.3
-    )
-    assert torch.equal(some.gram, every.gram)
-
-
-def test_witnesses_are_spread_evenly(data, monkeypatch):
-    monkeypatch.setattr(row_statistics, "N_PROBE_STRUCTURES", 4)
-    monkeypatch.setattr(row_statistics, "N_PROBE_ATOMS", 2)
-    known = torch.ones(len(data.numbers), dtype=torch.bool)
-    known[:6] = False  # nothing of the first of 40 structures, half of the second
-    known[9:12] = False
-    found = row_statistics.probe_atoms(data, known).view(40, 6)
-    assert found.any(1).nonzero().flatten().tolist() == [1, 11, 21, 31]
-    assert found[1].nonzero().flatten().tolist() == [0, 2]
-    assert found[11].nonzero().flatten().tolist() == [0, 3]
-    assert not row_statistics.probe_atoms(data, torch.zeros_like(known)).any()
-
-
 def test_forces_of_one_structure_among_many_are_enough(data):
     """However few they are, what is not seen of them is told."""
     forces = data.forces.clone().view(40, 6, 3)
@@ -527,41 +478,6 @@ def test_one_and_two_structures_are_enough(data):
         assert found.mean.isfinite().all()
         assert (found.variance > 0).all()
         torch.testing.assert_close(found.mean[:count], data.energy[:count], atol=0.3, rtol=0)
-
-
-def apart(distances, with_forces):
-    """Return dimers of copper with the energies of EMT."""
-    dimers = []
-    for d in distances:
-        atoms = Atoms("Cu2", [(0, 0, 0), (float(d), 0, 0)], calculator=EMT())
-        energy = torch.tensor([atoms.get_potential_energy()], dtype=torch.float64)
-        forces = torch.from_numpy(atoms.get_forces()) if with_forces else None
-        atoms.calc = None
-        dimers.append(replace(from_ase(atoms), energy=energy, forces=forces))
-    return Structures.cat(dimers)
-
-
-@pytest.mark.parametrize("with_forces", [True, False])
-@pytest.mark.parametrize("start", [8.0, 6.0, 5.0, 4.9, 4.8, 4.5])
-@pytest.mark.parametrize(("count", "step"), [(4, 0.1), (2, 0.1), (4, 0.01), (3, 0.0)])
-def test_data_that_are_all_alike_tell_no_scale(start, count, step, with_forces):
-    """Atoms out of each other's reach: the deviation of a tetrahedron is that of some bonds."""
-    r = torch.tensor([(0, 0, 0), (2.4, 0, 0), (1.2, 2.1, 0), (1.2, 0.7, 2.0)])
-    atoms = Atoms("Cu4", r.numpy(), calculator=EMT())
-    flat = apart(start + step * torch.arange(count), with_forces)
-    found = LocalGP().fit(flat).predict(from_ase(Atoms("Cu4", r.numpy())))
-    sigma = found.variance.sqrt()
-    assert (found.mean - atoms.get_potential_energy()).abs() < 30 * sigma
-    assert sigma < 100
-
-
-def test_given_hyperparameters_and_no_pair_prior_stay_as_they_are():
-    flat = apart(torch.arange(6.0, 9.0), with_forces=True)
-    given = LocalGP(hyperparameters=(0.1, 0.01, 0.02)).fit(flat).fitted.signal_std
-    assert float(given) == pytest.approx(0.1)
-    assert LocalGP(pair_repulsion=None).fit(flat).fitted.signal_std < 0.1
-    stiff, soft = (LocalGP(pair_repulsion=PairRepulsion(strength=s)).fit(flat) for s in (20, 2))
-    assert float(stiff.fitted.signal_std) == pytest.approx(10 * float(soft.fitted.signal_std))
 
 
 def test_exploded_structure_does_not_spoil_the_fit(data):
