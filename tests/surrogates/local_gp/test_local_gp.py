@@ -25,6 +25,7 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     weighted_moment,
 )
 from bostruct.surrogates.local_gp.model import LocalGPModel
+from bostruct.surrogates.local_gp.row_statistics import sufficient_statistics
 from bostruct.surrogates.training_data import prepare_observations
 from bostruct.uncertainty import Residuals
 from tests.surrogates.dense import Dense, energies_only, labelled
@@ -192,7 +193,7 @@ def refit(model, structures, inducing=None):
     counts = structures.counts.to(data.energy)
     energy = data.energy - counts * fit.species_energies
     data = replace(data, noise_factor=torch.ones_like(data.noise_factor), energy=energy)
-    rows = row_statistics.sufficient_statistics(model.soap, inducing, data, model.terms)
+    rows = sufficient_statistics(model.soap, inducing, data, model.terms)
     s, terms = fit.signal_std, model.terms
     std = terms.weight_std(s, len(inducing), terms.amplitudes)
     values = (s, fit.energy_noise_std, fit.force_noise_std, std)
