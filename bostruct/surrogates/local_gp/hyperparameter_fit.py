@@ -27,6 +27,7 @@ from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.training_data import Observations, species_counts
 
 MIN_DEGREES_OF_FREEDOM = 0.5  # beyond the energies of the species, for data that tell a scale
+FEW_DEGREES_OF_FREEDOM = 4.0  # further ones, for terms that explain all of near copies
 
 
 def fit_hyperparameters(
@@ -97,7 +98,7 @@ def _tells_scale(
 
     They do not where structures are copies of one: that their energies are alike, or differ by
     noise, says nothing of those of other structures. Nor do they where atoms are out of each
-    other's reach, although a term may see these.
+    other's reach, although a term may see these, or where a term explains a few energies.
 
     Args:
         energies: Statistics of the energy rows.
@@ -112,10 +113,10 @@ def _tells_scale(
     counts = species_counts(structures, species_index, len(species))
     minimum = int(torch.linalg.matrix_rank(counts)) + MIN_DEGREES_OF_FREEDOM
     known = degrees_of_freedom(energies, forces, *hyperparameters)
-    if float(known.sum()) <= minimum:
-        return False
     if float(known[:m].sum()) > minimum:
         return True
+    if float(known.sum()) <= minimum + FEW_DEGREES_OF_FREEDOM:
+        return False
     return bool(neighbor_table(structures, cutoff)[2].any())
 
 

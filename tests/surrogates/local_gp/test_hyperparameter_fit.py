@@ -7,8 +7,9 @@ import torch
 from ase import Atoms
 from ase.calculators.emt import EMT
 
-from bostruct.structures import Structures, from_ase
+from bostruct.structures import Structures, from_ase, to_ase
 from bostruct.surrogates import LocalGP, PairRepulsion
+from tests.surrogates.dense import energies_only
 
 
 def apart(distances, with_forces):
@@ -35,6 +36,23 @@ def test_data_that_are_all_alike_tell_no_scale(start, count, step, with_forces):
     sigma = found.variance.sqrt()
     assert (found.mean - atoms.get_potential_energy()).abs() < 30 * sigma
     assert sigma < 100
+
+
+@pytest.mark.parametrize("displacement", [0.0, 0.001, 0.01])
+def test_energies_of_near_copies_tell_no_scale(data, displacement):
+    """Terms explain how four of them differ, and know nothing of other structures."""
+    generator = torch.Generator().manual_seed(0)
+    copies = []
+    for _ in range(4):
+        atoms = to_ase(data[:1])[0]
+        noise = torch.randn(6, 3, dtype=torch.float64, generator=generator)
+        atoms.positions += displacement * noise.numpy()
+        atoms.calc = EMT()
+        atoms.get_potential_energy()
+        copies.append(atoms)
+    found = LocalGP().fit(energies_only(from_ase(copies))).predict(data[1:20])
+    z2 = (found.mean - data[1:20].energy).square() / found.variance
+    assert z2.mean() < 4
 
 
 def test_given_hyperparameters_and_no_pair_prior_stay_as_they_are():
