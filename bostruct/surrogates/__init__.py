@@ -27,7 +27,14 @@ from bostruct.surrogates.botorch_models.low_rank_prediction import (
 from bostruct.surrogates.botorch_models.low_rank_prediction import (
     LowRankPredictor as LowRankPredictor,
 )
+from bostruct.surrogates.local_gp.dot_product_kernel import (
+    ExponentialKernel as ExponentialKernel,
+)
+from bostruct.surrogates.local_gp.dot_product_kernel import PowerKernel as PowerKernel
 from bostruct.surrogates.local_gp.embedding_term import EmbeddingTerm as EmbeddingTerm
+from bostruct.surrogates.local_gp.kernel_selection import (
+    KernelSelection as KernelSelection,
+)
 from bostruct.surrogates.local_gp.local_gp import LocalGP as LocalGP
 from bostruct.surrogates.local_gp.model import LocalGPModel as LocalGPModel
 from bostruct.surrogates.local_gp.pair_term import PairTerm as PairTerm

@@ -71,6 +71,23 @@ class Observations:
     scale: ProblemScale
     pair_repulsion: PairRepulsion | None
 
+    def is_identical(self, other: Observations) -> bool:
+        """Return whether all numbers equal those of others, to the last bit."""
+        mine, others = (
+            (
+                data.structures.positions,
+                data.structures.numbers,
+                data.structures.index,
+                data.structures.cell,
+                data.structures.pbc,
+                data.energy,
+                data.forces.nan_to_num(torch.inf),
+                data.noise_factor,
+            )
+            for data in (self, other)
+        )
+        return all(torch.equal(a, b) for a, b in zip(mine, others, strict=True))
+
     def chunks(self) -> Iterator[Observations]:
         """Yield parts of the data whose descriptor gradients fit into memory."""
         largest = int(self.structures.counts.max())

@@ -9,6 +9,7 @@ from ase.calculators.emt import EMT
 from ase.optimize import BFGS
 
 from bostruct.structures import from_ase, to_ase
+from bostruct.surrogates.local_gp.dot_product_kernel import PowerKernel
 
 
 def labelled(X, space, steps=0, seed=0, shake=0.1):
@@ -29,11 +30,28 @@ def energies_only(structures):
     return replace(structures, forces=None)
 
 
+def written_out(kernel):
+    """Return a kernel of the dot product and its two derivatives."""
+    if isinstance(kernel, PowerKernel):
+        z = kernel.zeta
+        return (
+            lambda t: t**z,
+            lambda t: z * t ** (z - 1),
+            lambda t: z * (z - 1) * t ** max(z - 2, 0),
+        )
+    terms = list(zip(kernel.weights, kernel.length_scales, strict=True))
+    total = sum(kernel.weights)
+    return tuple(
+        lambda t, n=n: sum(w / total * torch.exp(-(1 - t) / s) / s**n for w, s in terms)
+        for n in range(3)
+    )
+
+
 class Dense:
     """The Gaussian process LocalGP stands for, with every matrix in memory.
 
-    k(A, B) = s² sum_ij [species] (P_i . P_j)^power + sum_t s_t² F_t(A) . F_t(B); force rows
-    by differentiating the descriptor, one row at a time, and the features of the terms F_t.
+    k(A, B) = s² sum_ij [species] g(P_i . P_j) + sum_t s_t² F_t(A) . F_t(B); force rows by
+    differentiating the descriptor, one row at a time, and the features of the terms F_t.
     """
 
     def __init__(self, model, train, forces=True):
@@ -97,6 +115,8 @@ class Dense:
         energy = features(one.positions)
         if not forces:
             return energy, None
+        if not terms.terms:
+            return energy, energy.new_zeros(one.positions.numel(), 0)
         slope = torch.autograd.functional.jacobian(features, one.positions)
         return energy, -slope.squeeze(0).flatten(1).T
 
@@ -119,7 +139,7 @@ class Dense:
         return torch.cat((model.inducing.whiten(K), terms), -1)
 
     def kernel(self, left, right):
-        z = self.model.zeta
+        g, first_g, second_g = written_out(self.model.kernel)
         blocks = {}
         for which in ("EE", "EF", "FE", "FF"):
             rows = []
@@ -129,11 +149,11 @@ class Dense:
                     same = (a[:, None] == b[None]).to(P)
                     D = P @ Q.T
                     if which == "EE":
-                        row.append((D**z * same).sum().view(1, 1) + e @ e2.T)
+                        row.append((g(D) * same).sum().view(1, 1) + e @ e2.T)
                         continue
                     if (which[0] == "F" and dP is None) or (which[1] == "F" and dQ is None):
                         continue
-                    first = z * D ** (z - 1) * same
+                    first = first_g(D) * same
                     if which == "EF":
                         block = torch.einsum("ij,if,xjf->x", first, P, dQ).view(1, -1)
                         row.append(block + e @ f2.T)
@@ -141,7 +161,7 @@ class Dense:
                         block = torch.einsum("ij,xif,jf->x", first, dP, Q).view(-1, 1)
                         row.append(block + f @ e2.T)
                     else:
-                        second = z * (z - 1) * D ** (z - 2) * same
+                        second = second_g(D) * same
                         ahead = torch.einsum("xif,jf->xij", dP, Q)
                         behind = torch.einsum("if,yjf->yij", P, dQ)
                         block = torch.einsum("ij,xij,yij->xy", second, ahead, behind)

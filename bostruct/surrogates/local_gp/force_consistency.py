@@ -27,7 +27,10 @@ from typing import final
 import torch
 from torch import Tensor
 
+from bostruct.structures import Structures
 from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics, weight_posterior
+from bostruct.surrogates.local_gp.outliers import in_units_of_spread
+from bostruct.surrogates.training_data import species_counts
 
 MAX_MISFIT, MAX_Z = 0.15, 2.0
 """Largest misfit and z of consistent forces, where a factor would reconcile them. Half the misfit
@@ -44,8 +47,8 @@ MIN_SPREAD, MAX_Z_OF_SMALL_FORCES = 0.1, 8.0
 """Spread of what forces say, below which they are small, and the largest z of small ones that are
 consistent: minima are no random structures, and their forces vanish by choice."""
 
-MIN_STRUCTURES = 5
-"""Smallest number of structures whose forces are compared with their energies."""
+MIN_STRUCTURES, MAX_STRUCTURES = 5, 20
+"""Numbers of structures whose forces are compared with their energies."""
 
 FACTOR_TOLERANCE = 0.1
 """Relative difference of two factors that are taken for one."""
@@ -112,6 +115,29 @@ def _unit_of(factor: float) -> str:
     if abs(abs(factor) / value - 1) > FACTOR_TOLERANCE:
         return ""
     return UNITS[value] + (", and gradients" if factor < 0 else "")
+
+
+def comparable_structures(structures: Structures) -> Structures | None:
+    """Return structures with energies and forces in units of the energies' spread.
+
+    At most `MAX_STRUCTURES` of those with forces, evenly spaced, the last one among them. None
+    where there are too few or all energies are equal.
+
+    Args:
+        structures: Structures, with `energy` and `forces` where there are any.
+    """
+    if structures.forces is None or structures.energy is None:
+        return None
+    rows = structures.index[structures.forces.isfinite().all(-1)].unique()
+    rows = rows[(len(rows) - 1) % max(-(-len(rows) // MAX_STRUCTURES), 1) :]
+    rows = rows[:: max(-(-len(rows) // MAX_STRUCTURES), 1)]
+    if len(rows) < MIN_STRUCTURES:
+        return None
+    structures = structures[rows.tolist()]
+    species, index = structures.numbers.unique(return_inverse=True)
+    scaled = in_units_of_spread(structures, species_counts(structures, index, len(species)))
+    assert scaled.energy is not None
+    return scaled if bool(scaled.energy.isfinite().all()) else None
 
 
 def compare_energies(

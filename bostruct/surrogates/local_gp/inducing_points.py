@@ -7,13 +7,68 @@ environments the first explains all, so the factor stays well conditioned.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from bostruct.descriptors import SOAP
+from bostruct.structures import Structures
+from bostruct.surrogates.local_gp.dot_product_kernel import DotProductKernel
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments
+from bostruct.surrogates.training_data import Observations
 
+MAX_CANDIDATES = 8192  # training environments that may become inducing ones
+DISPLACEMENT_FRACTION = 0.035  # of the cutoff: a fifteenth of a bond
 BLOCK_ROWS = 64  # pivots taken before the residual variances of all rows are updated
 CANDIDATE_FRACTION = 0.5  # of the largest residual variance: rows that may be pivots of a block
+
+
+def inducing_environments(
+    soap: SOAP, kernel: DotProductKernel, data: Observations, max_inducing: int, tolerance: float
+) -> InducingEnvironments:
+    """Return the inducing environments: those of the data, then those of displaced atoms.
+
+    Forces are changes of energies with positions, which a few environments of the data cannot
+    express; where there is room left, those of a displaced copy of every structure are added.
+
+    Args:
+        soap: The descriptor.
+        kernel: Kernel of its dot products.
+        data: The training data.
+        max_inducing: Largest number of environments.
+        tolerance: Least residual variance of one of them, in units of the signal variance.
+    """
+    species_index = soap.species_index(data.structures.numbers)
+    kept = evenly_spaced(len(species_index), MAX_CANDIDATES).to(species_index.device)
+    candidates, start = [], 0
+    for chunk in data.chunks():
+        P = soap(chunk.structures)
+        candidates.append(P[kept[(kept >= start) & (kept < start + len(P))] - start])
+        start += len(P)
+    P, species_index = torch.cat(candidates), species_index[kept]
+    n_preferred = len(P)
+    if n_preferred < max_inducing:
+        displaced = displace(data.structures, DISPLACEMENT_FRACTION * soap.cutoff)
+        P = torch.cat((P, soap(displaced)[kept]))
+        species_index = species_index.repeat(2)
+    return select_inducing_points(
+        P,
+        species_index,
+        kernel,
+        max_inducing=max_inducing,
+        tolerance=tolerance,
+        n_preferred=n_preferred,
+        max_pool=MAX_CANDIDATES,
+    )
+
+
+def displace(structures: Structures, displacement: float) -> Structures:
+    """Return the structures with normal random displacements of standard deviation in Å."""
+    generator = torch.Generator().manual_seed(0)
+    shape = structures.positions.shape
+    noise = torch.randn(shape, dtype=torch.float64, generator=generator) * displacement
+    return replace(structures, positions=structures.positions + noise.to(structures.positions))
 
 
 def evenly_spaced(n: int, max_count: int) -> Tensor:
@@ -25,7 +80,7 @@ def evenly_spaced(n: int, max_count: int) -> Tensor:
 def select_inducing_points(
     P: Tensor,
     species_index: Tensor,
-    zeta: int,
+    kernel: DotProductKernel,
     *,
     max_inducing: int,
     tolerance: float,
@@ -37,7 +92,7 @@ def select_inducing_points(
     Args:
         P: `[n, f]`, features of the candidates.
         species_index: `[n]`, species of the candidates.
-        zeta: Exponent of the kernel.
+        kernel: Kernel of the dot product.
         max_inducing: Largest number of inducing environments.
         tolerance: Largest residual variance of a candidate at which the selection stops, in units
             of the signal variance.
@@ -48,7 +103,7 @@ def select_inducing_points(
         kept = evenly_spaced(P.shape[0], max_pool).to(P.device)
         P, species_index = P[kept], species_index[kept]
         n_preferred = int((kept < n_preferred).sum())
-    residual = (P.square().sum(-1)) ** zeta  # [n] residual variance
+    residual = kernel.value(P.square().sum(-1))  # [n] residual variance
     max_inducing = min(max_inducing, P.shape[0])
     columns = P.new_empty(max_inducing, P.shape[0])
     taken: list[int] = []
@@ -61,9 +116,9 @@ def select_inducing_points(
         before = columns[:start]
         count = min(BLOCK_ROWS, max_inducing - start)
         preferred = residual[:n_preferred]
-        rows = _next_pivots(P, species_index, zeta, preferred, before, tolerance, count)
+        rows = _next_pivots(P, species_index, kernel, preferred, before, tolerance, count)
         taken += rows
-        K = (P[rows] @ P.T) ** zeta * (species_index[rows].unsqueeze(-1) == species_index)
+        K = kernel.value(P[rows] @ P.T) * (species_index[rows].unsqueeze(-1) == species_index)
         K -= before[:, rows].T @ before
         root = torch.linalg.cholesky(K[:, rows])
         block = torch.linalg.solve_triangular(root, K, upper=False)
@@ -75,13 +130,13 @@ def select_inducing_points(
     order = torch.sort(species_index[pivots], stable=True).indices
     pivots = pivots[order]
     factor = columns[: len(taken)][:, pivots][order].T.tril().contiguous()
-    return InducingEnvironments(P[pivots], species_index[pivots], factor, zeta)
+    return InducingEnvironments(P[pivots], species_index[pivots], factor, kernel)
 
 
 def _next_pivots(
     P: Tensor,
     species_index: Tensor,
-    zeta: int,
+    kernel: DotProductKernel,
     residual_variance: Tensor,
     factor_columns: Tensor,
     tolerance: float,
@@ -95,7 +150,7 @@ def _next_pivots(
     Args:
         P: `[n, f]`, features.
         species_index: `[n]`, species.
-        zeta: Exponent of the kernel.
+        kernel: Kernel of the dot product.
         residual_variance: `[p]`, residual variances of the first p rows.
         factor_columns: `[t, n]`, columns of the factor so far.
         tolerance: Least residual variance of a pivot.
@@ -113,7 +168,7 @@ def _next_pivots(
         pivot = int(residual_variance.argmax())
         if not float(residual_variance[pivot]) > floor:
             break
-        column = (P @ P[pivot]) ** zeta * (species_index == species_index[pivot])
+        column = kernel.value(P @ P[pivot]) * (species_index == species_index[pivot])
         column -= columns[:step, pivot] @ columns[:step]
         column /= residual_variance[pivot].sqrt()
         columns[step] = column

@@ -2,7 +2,7 @@
 
 Notation
     p     [f]      1    features of an environment, of unit length
-    k     1             k(p, p') = [same species] (p . p')^zeta
+    k     1             k(p, p') = [same species] g(p . p')
     Z     [m, f]   1    features of the inducing environments
     P     [n, f]   1    features of all atoms of a batch
 
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors import DescriptorGradients
+from bostruct.surrogates.local_gp.dot_product_kernel import DotProductKernel
 from bostruct.surrogates.local_gp.force_kernel_numba import add_force_kernel
 
 PAIRS_PER_CHUNK = 4096  # pairs whose kernel gradients are in memory at once
@@ -36,13 +37,13 @@ class InducingEnvironments:
         features: `[m, f]`, sorted by species.
         species_index: `[m]`, position of each species in the descriptor's list.
         kernel_cholesky: `[m, m]`, lower Cholesky factor of the kernel between the environments.
-        zeta: Exponent of the kernel.
+        kernel: Kernel g of the dot product.
     """
 
     features: Tensor
     species_index: Tensor
     kernel_cholesky: Tensor
-    zeta: int
+    kernel: DotProductKernel
 
     def __len__(self) -> int:
         return self.features.shape[0]
@@ -65,7 +66,7 @@ class InducingEnvironments:
         """Return `energy_covariances` by operations that torch differentiates twice."""
         blocks = []
         for atoms, block in self.species_blocks(species_index):
-            K = (P[atoms] @ self.features[block].T) ** self.zeta
+            K = self.kernel.value(P[atoms] @ self.features[block].T)
             blocks.append(K.new_zeros(b, K.shape[1]).index_add(0, index[atoms], K))
         return torch.cat(blocks, -1)
 
@@ -76,14 +77,14 @@ class InducingEnvironments:
 
     def force_covariances(self, gradients: DescriptorGradients, species_index: Tensor) -> Tensor:
         """Return the covariances `[n, 3, m]` 1/Å of all force components."""
-        P, zeta = gradients.features, self.zeta
+        P = gradients.features
         forces = P.new_zeros(P.shape[0], 3, len(self))
         on_cpu = P.device.type == "cpu"
         chunk_size = PAIRS_PER_CPU_CHUNK if on_cpu else PAIRS_PER_CHUNK
         for atoms, block in self.species_blocks(species_index):
             Z = self.features[block]
             derivatives = P.new_zeros(P.shape[0], len(Z))
-            derivatives[atoms] = zeta * (P[atoms] @ Z.T) ** (zeta - 1)
+            derivatives[atoms] = self.kernel.derivative(P[atoms] @ Z.T)
             is_center = torch.zeros_like(species_index, dtype=torch.bool)
             is_center[atoms] = True
             for pairs in _index_chunks(is_center[gradients.center], chunk_size):
@@ -133,7 +134,7 @@ class _EnergyCovariances(torch.autograd.Function):
         for atoms, block in inducing.species_blocks(species_index):
             D = P[atoms] @ inducing.features[block].T
             dots.append(D)
-            K = D**inducing.zeta
+            K = inducing.kernel.value(D)
             sums.append(K.new_zeros(b, K.shape[1]).index_add_(0, index[atoms], K))
         ctx.inducing, ctx.b = inducing, b
         ctx.save_for_backward(P, species_index, index, *dots)
@@ -150,8 +151,7 @@ class _EnergyCovariances(torch.autograd.Function):
         gP = torch.zeros_like(P)
         blocks = inducing.species_blocks(species_index)
         for D, (atoms, block) in zip(dots, blocks, strict=True):
-            W = inducing.zeta * g[:, block][index[atoms]]
-            W *= D ** (inducing.zeta - 1)
+            W = inducing.kernel.derivative(D, g[:, block][index[atoms]])
             gP[atoms] = W @ inducing.features[block]
         return gP, None, None, None, None
 
@@ -179,17 +179,17 @@ def _add_force_kernel_torch(
     columns.index_add_(0, neighbor, pair_gradients, alpha=-1.0)
 
 
-def energy_kernel(P: Tensor, species_index: Tensor, zeta: int) -> Tensor:
+def energy_kernel(P: Tensor, species_index: Tensor, kernel: DotProductKernel) -> Tensor:
     """Return the covariances `[..., q, q]` between q energies of a atoms each.
 
     Args:
-        P: `[..., q, a, f]`, features; rows of zeros pad structures of fewer atoms.
-        species_index: `[..., q, a]`, species.
-        zeta: Exponent of the kernel.
+        P: `[..., q, a, f]`, features.
+        species_index: `[..., q, a]`, species; -1 pads structures of fewer atoms.
+        kernel: Kernel g of the dot product.
     """
     q, a = P.shape[-3:-1]
     flat, species = P.flatten(-3, -2), species_index.flatten(-2)
-    K = (flat @ flat.transpose(-1, -2)).pow(zeta)
-    K = K * (species.unsqueeze(-1) == species.unsqueeze(-2))
+    same = species.unsqueeze(-1) == species.unsqueeze(-2)
+    K = kernel.value(flat @ flat.transpose(-1, -2)) * (same & (species >= 0).unsqueeze(-1))
     blocks: Tensor = K.unflatten(-1, (q, a)).sum(-1).unflatten(-2, (q, a))
     return blocks.sum(-2)

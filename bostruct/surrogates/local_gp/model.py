@@ -50,6 +50,11 @@ from bostruct.surrogates.botorch_models.posterior import (
     joint_posterior,
 )
 from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.dot_product_kernel import (
+    ExponentialKernel,
+    PowerKernel,
+    kernel_to_state,
+)
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments, energy_kernel
 from bostruct.surrogates.local_gp.misfit import (
@@ -122,7 +127,7 @@ class LocalGPModel(EnergyModel):
 
     Args:
         soap: The descriptor.
-        zeta: Exponent of the kernel.
+        kernel: Kernel of the dot product of features.
         pair_repulsion: The pair prior, or None.
         fitted: The fitted tensors.
         space: Gives structures to coordinates; None if only `predict` is needed.
@@ -134,7 +139,7 @@ class LocalGPModel(EnergyModel):
     def __init__(
         self,
         soap: SOAP,
-        zeta: int,
+        kernel: PowerKernel | ExponentialKernel,
         pair_repulsion: PairRepulsion | None,
         fitted: LocalGPState,
         space: Space | None = None,
@@ -143,14 +148,14 @@ class LocalGPModel(EnergyModel):
         label_noise: float | None = 0.0,
     ) -> None:
         super().__init__()
-        self.soap, self.zeta, self.pair_repulsion = soap, zeta, pair_repulsion
+        self.soap, self.kernel, self.pair_repulsion = soap, kernel, pair_repulsion
         self.fitted, self.space, self.approximation = fitted, space, approximation
         self.terms = terms
         self.label_noise = label_noise
         self._base_cache: tuple[FixedEnvironment, Tensor] | None = None
         self._fixed_cache: FixedEnergies | None = None
         self.inducing = InducingEnvironments(
-            fitted.inducing_features, fitted.species_index, fitted.kernel_cholesky, zeta
+            fitted.inducing_features, fitted.species_index, fitted.kernel_cholesky, kernel
         )
 
     def posterior(
@@ -181,7 +186,7 @@ class LocalGPModel(EnergyModel):
         counts = structures.counts
         P, species_index = prior_variance.pad_atoms(P, species_index, counts)
         P, species_index = P.view(*shape, *P.shape[1:]), species_index.view(*shape, -1)
-        kernel = energy_kernel(P, species_index, self.zeta)  # [..., q, q]
+        kernel = energy_kernel(P, species_index, self.kernel)  # [..., q, q]
         C = self._covariance(kernel, h.view(*shape, -1))
         C = C + misfit_covariance(kernel, self._misfit_variance(counts.view(shape)))
         C = add_noise(C, observation_noise, self._noise_variance(counts.view(shape)))
@@ -252,7 +257,9 @@ class LocalGPModel(EnergyModel):
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
-        state = self.fitted.tensors() | soap_to_state(self.soap, self.pair_repulsion, self.zeta)
+        zeta, numbers = kernel_to_state(self.kernel)
+        state = self.fitted.tensors() | soap_to_state(self.soap, self.pair_repulsion, zeta)
+        state |= numbers
         if self.approximation != "dtc":  # the first logs know no other, and name none
             state["approximation"] = torch.tensor(APPROXIMATIONS.index(self.approximation))
         if self.label_noise is not None:  # neither do they tell it
@@ -270,7 +277,11 @@ class LocalGPModel(EnergyModel):
             "inducing_environments": float(len(self.inducing)),
             "cutoff_angstrom": self.soap.cutoff,
             "species_similarity": self.soap.species_similarity,
-        } | self.terms.hyperparameters()
+        }
+        for name in ("n_max", "center_atom_weight"):
+            if (value := getattr(self.soap, name)) != getattr(SOAP, name):
+                numbers[name] = float(value)
+        numbers |= self.kernel.hyperparameters() | self.terms.hyperparameters()
         for number, value in zip(self.soap.species, fit.species_energies, strict=True):
             numbers[f"energy_per_atom_of_Z{number}_eV"] = float(value)
         return numbers
@@ -422,7 +433,7 @@ class LocalGPModel(EnergyModel):
             mean, h = self._mean_and_explained(moved, P, species_index)
             (gradient,) = torch.autograd.grad(mean.sum(), positions)
         P, h, counts = P.detach(), h.detach(), structures.counts
-        kernel = prior_variance.energy_variances(P, species_index, counts, self.zeta)
+        kernel = prior_variance.energy_variances(P, species_index, counts, self.kernel)
         K = self.inducing.environment_covariances(P, species_index)
         every = torch.arange(len(K), device=K.device)
         K = self.terms.append_features(K, structures, species_index, every)
@@ -448,7 +459,7 @@ class LocalGPModel(EnergyModel):
             P, species_index = self._features(structures)
             _, h = self._mean_and_explained(structures, P, species_index)
             P, species_index = prior_variance.pad_atoms(P, species_index, structures.counts)
-            kernel = energy_kernel(P, species_index, self.zeta)
+            kernel = energy_kernel(P, species_index, self.kernel)
             misfit = misfit_covariance(kernel, self._misfit_variance(structures.counts))
             return self._covariance(kernel, h) + misfit
 
@@ -462,7 +473,7 @@ class LocalGPModel(EnergyModel):
         if self.approximation != "sor":
             every = torch.ones_like(species_index, dtype=torch.bool)
             prior = prior_variance.force_variances(
-                gradients, species_index, structure.counts, self.zeta, every
+                gradients, species_index, structure.counts, self.kernel, every
             )
             variance = self.fitted.signal_std**2 * prior.flatten() + variance
         return variance.clamp(min=0).view(-1, 3)

@@ -147,7 +147,7 @@ def _novelty(model: LocalGPModel, structures: Structures) -> Tensor:
         P, b = model.soap(structures), len(structures)
         species_index = model.soap.species_index(structures.numbers)
         K = model.inducing.energy_covariances(P, species_index, structures.index, b)
-        prior = energy_variances(P, species_index, structures.counts, model.zeta)
+        prior = energy_variances(P, species_index, structures.counts, model.kernel)
         return 1 - model.inducing.whiten(K).square().sum(-1) / prior
 
 

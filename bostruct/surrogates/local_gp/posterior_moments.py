@@ -243,7 +243,7 @@ class FixedEnergies:
             species_index,
             is_equal,
             inducing.environment_covariances(P, species_index),
-            (P @ P.T) ** inducing.zeta * same,
+            inducing.kernel.value(P @ P.T) * same,
         )
 
 
@@ -268,11 +268,11 @@ class EnvironmentTerm:
 
     def kernel(self, t: Tensor) -> Tensor:
         """Return the kernel at dot products."""
-        return t**self.inducing.zeta
+        return self.inducing.kernel.value(t)
 
     def kernel_derivative(self, t: Tensor, factor: Tensor) -> Tensor:
         """Return a factor times the derivative of the kernel at dot products."""
-        return t ** (self.inducing.zeta - 1) * (self.inducing.zeta * factor)
+        return self.inducing.kernel.derivative(t, factor)
 
     @cached_property
     def covariances(self) -> Tensor:

@@ -5,10 +5,10 @@ Notation
     P      [n, f]     1      features of the environments, D_ij = P_i . P_j
     g      [x, a, f]  1/Å    derivatives dP/dx with respect to one coordinate x
 
-The variance of an energy is the sum of k(P_i, P_j) over its pairs of atoms; that of a force is its
+The variance of an energy is the sum of k(D_ij) over its pairs of atoms; that of a force is its
 second derivative,
-    sum_ij z (z - 1) D^(z-2) (g_i . P_j)(P_i . g_j) + z D^(z-1) g_i . g_j
-with the exponent z of the kernel, over pairs of one species.
+    sum_ij k''(D) (g_i . P_j)(P_i . g_j) + k'(D) g_i . g_j
+with the derivatives of the kernel by the dot product, over pairs of one species.
 """
 
 from __future__ import annotations
@@ -19,27 +19,30 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors import DescriptorGradients
+from bostruct.surrogates.local_gp.dot_product_kernel import DotProductKernel
 from bostruct.surrogates.local_gp.kernel import energy_kernel
 
 
-def energy_variances(P: Tensor, species_index: Tensor, counts: Tensor, zeta: int) -> Tensor:
+def energy_variances(
+    P: Tensor, species_index: Tensor, counts: Tensor, kernel: DotProductKernel
+) -> Tensor:
     """Return the prior variances `[b]` of b energies.
 
     Args:
         P: `[n, f]`, features of all atoms.
         species_index: `[n]`, species of all atoms.
         counts: `[b]`, number of atoms of each structure.
-        zeta: Exponent of the kernel.
+        kernel: Kernel of the dot product.
     """
     P, species_index = pad_atoms(P, species_index, counts)
-    return energy_kernel(P.unsqueeze(1), species_index.unsqueeze(1), zeta).flatten()
+    return energy_kernel(P.unsqueeze(1), species_index.unsqueeze(1), kernel).flatten()
 
 
 def force_variances(
     gradients: DescriptorGradients,
     species_index: Tensor,
     counts: Tensor,
-    zeta: int,
+    kernel: DotProductKernel,
     atom_mask: Tensor,
 ) -> Tensor:
     """Return the prior variances `[k, 3]` 1/Å² of the forces on k of the atoms.
@@ -48,7 +51,7 @@ def force_variances(
         gradients: Features of all n atoms and their gradients.
         species_index: `[n]`, species of all atoms.
         counts: `[b]`, number of atoms of each structure.
-        zeta: Exponent of the kernel.
+        kernel: Kernel of the dot product.
         atom_mask: `[n]`, True for the k atoms.
     """
     variances = []
@@ -64,14 +67,16 @@ def force_variances(
                 gradients.neighbor[pairs] - start,
                 gradients.gradients[pairs],
             )
-            variances.append(_structure_force_variances(one, species_index[start:end], zeta, atoms))
+            variances.append(
+                _structure_force_variances(one, species_index[start:end], kernel, atoms)
+            )
     return torch.cat(variances) if variances else gradients.gradients.new_zeros(0, 3)
 
 
 def _structure_force_variances(
     gradients: DescriptorGradients,
     species_index: Tensor,
-    zeta: int,
+    kernel: DotProductKernel,
     selected_atoms: Tensor,
 ) -> Tensor:
     """Return the prior variances `[k, 3]` of the forces on selected atoms `[k]`."""
@@ -88,9 +93,9 @@ def _structure_force_variances(
     same = (species_index.unsqueeze(-1) == species_index).to(P)
     D = P @ P.T
     gP = g @ P.T  # [3 k, i, j] = g_i . P_j
-    second = zeta * (zeta - 1) * D ** max(zeta - 2, 0) * same
+    second = kernel.second_derivative(D) * same
     prior = (second * gP * gP.transpose(-1, -2)).sum((-1, -2))
-    prior += ((g @ g.transpose(-1, -2)) * (zeta * D ** (zeta - 1) * same)).sum((-1, -2))
+    prior += ((g @ g.transpose(-1, -2)) * (kernel.derivative(D) * same)).sum((-1, -2))
     return prior.view(k, 3)
 
 

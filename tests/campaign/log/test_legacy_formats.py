@@ -28,7 +28,9 @@ def local_gp_campaign():
     return bo.Campaign(
         space=bo.spaces.Cluster("Cu3"),
         evaluator=bo.evaluators.Calculator(EMT),
-        surrogate=bo.surrogates.LocalGP(n_max=2, l_max=1, max_inducing=4, pair_repulsion=wall, **alone),
+        surrogate=bo.surrogates.LocalGP(
+            n_max=2, l_max=1, max_inducing=4, pair_repulsion=wall, **alone
+        ),
         search=bo.candidates.BasinHopping(
             n_rounds=1, max_time_fraction=1e-9, n_candidates=4, **tolerances
         ),

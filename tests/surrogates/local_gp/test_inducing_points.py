@@ -5,12 +5,14 @@ import torch
 from linear_operator.operators import DenseLinearOperator
 
 from bostruct.surrogates.local_gp import inducing_points
+from bostruct.surrogates.local_gp.dot_product_kernel import PowerKernel
 from bostruct.surrogates.local_gp.inducing_points import (
     evenly_spaced,
     select_inducing_points,
 )
 
 POWER = 2
+KERNEL = PowerKernel(POWER)
 
 
 def random(n, f, seed=0):
@@ -34,7 +36,7 @@ def taken(P, found):
 def pick(P, place=None, **arguments):
     place = torch.zeros(len(P), dtype=torch.int64) if place is None else place
     given = {"max_inducing": 100, "tolerance": 1e-9, "n_preferred": len(P), "max_pool": 10_000}
-    return select_inducing_points(P, place, POWER, **(given | arguments))
+    return select_inducing_points(P, place, KERNEL, **(given | arguments))
 
 
 def residual(P, place, found):
@@ -76,7 +78,7 @@ def test_factor_is_that_of_the_kernel():
     )
     assert torch.equal(found.kernel_cholesky, found.kernel_cholesky.tril())
     assert (found.kernel_cholesky.diagonal() > 0).all()
-    assert found.zeta == POWER
+    assert found.kernel == KERNEL
 
 
 def test_takes_what_linear_operator_takes():

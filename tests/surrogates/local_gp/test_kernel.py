@@ -8,17 +8,19 @@ import torch
 from bostruct.descriptors import SOAP, DescriptorGradients
 from bostruct.structures import Structures
 from bostruct.surrogates.local_gp import kernel
+from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
 from bostruct.surrogates.local_gp.inducing_points import select_inducing_points
 from bostruct.surrogates.local_gp.kernel import energy_kernel
 from tests.surrogates.dense import labelled
 
-POWER = 3
+KERNELS = [PowerKernel(3), ExponentialKernel((0.2, 0.8), (0.05, 0.5))]
 
 
 class Setting:
     """Two species, structures of two sizes, and inducing environments."""
 
-    def __init__(self, structures):
+    def __init__(self, structures, g):
+        self.g = g
         self.structures = structures
         self.soap = SOAP((29, 79), 5.0, n_max=3, l_max=2)
         self.P = self.soap(structures)
@@ -26,7 +28,7 @@ class Setting:
         self.inducing = select_inducing_points(
             self.P[:24],
             self.species_index[:24],
-            POWER,
+            g,
             max_inducing=15,
             tolerance=1e-9,
             n_preferred=24,
@@ -42,13 +44,13 @@ class Setting:
     def kernel(self, P, place):
         """Return k between environments and the inducing set, `[n, m]`."""
         same = place.unsqueeze(-1) == self.inducing.species_index
-        return (P @ self.inducing.features.T) ** POWER * same
+        return self.g.value(P @ self.inducing.features.T) * same
 
 
-@pytest.fixture(scope="module")
-def setting(mixed, space):
+@pytest.fixture(scope="module", params=KERNELS, ids=["power", "exponentials"])
+def setting(mixed, space, request):
     small = labelled(space.sample(2, torch.Generator().manual_seed(3)), space)
-    return Setting(Structures.cat([mixed[:6], small]))
+    return Setting(Structures.cat([mixed[:6], small]), request.param)
 
 
 def test_energies_are_sums_over_atoms(setting):
@@ -140,7 +142,7 @@ def test_one_species_and_several_give_the_same(setting):
             setting.inducing.features[block],
             setting.inducing.species_index[block],
             setting.inducing.kernel_cholesky[block][:, block],
-            POWER,
+            setting.g,
         )
         found = part.force_covariances(slopes, place)
         torch.testing.assert_close(several[..., block], found, rtol=0, atol=1e-13)
@@ -157,13 +159,13 @@ def test_one_species_and_several_give_the_same(setting):
 
 def test_between_energies_is_the_double_sum(setting):
     P, place = setting.P[:36].view(2, 3, 6, -1), setting.species_index[:36].view(2, 3, 6)
-    found = energy_kernel(P, place, POWER)
+    found = energy_kernel(P, place, setting.g)
     assert found.shape == (2, 3, 3)
     for k in range(2):
         for i in range(3):
             for j in range(3):
                 same = place[k, i].unsqueeze(-1) == place[k, j]
-                expected = ((P[k, i] @ P[k, j].T) ** POWER * same).sum()
+                expected = (setting.g.value(P[k, i] @ P[k, j].T) * same).sum()
                 torch.testing.assert_close(found[k, i, j], expected)
     torch.testing.assert_close(found, found.mT)
 
@@ -173,8 +175,8 @@ def test_missing_atoms_add_nothing(setting):
     padded = torch.cat((P, torch.zeros_like(P[:, :2])), 1)
     kinds = torch.cat((place, torch.full_like(place[:, :2], -1)), 1)
     found, expected = (
-        energy_kernel(padded, kinds, POWER),
-        energy_kernel(P, place, POWER),
+        energy_kernel(padded, kinds, setting.g),
+        energy_kernel(P, place, setting.g),
     )
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
 
@@ -185,7 +187,7 @@ def test_follows_its_input(setting, device):
         setting.inducing.features.to(moved.positions),
         setting.inducing.species_index.to(device),
         setting.inducing.kernel_cholesky.to(moved.positions),
-        POWER,
+        setting.g,
     )
     slopes = setting.soap.gradients(moved)
     place = setting.species_index.to(device)

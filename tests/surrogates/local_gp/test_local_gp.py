@@ -13,16 +13,19 @@ from ase.calculators.emt import EMT
 from bostruct.descriptors import SOAP
 from bostruct.errors import InputError
 from bostruct.spaces import Cluster
-from bostruct.structures import Structures, from_ase, to_ase
-from bostruct.surrogates import LocalGP, PairRepulsion
-from bostruct.surrogates.local_gp import local_gp
+from bostruct.structures import Structures, from_ase
+from bostruct.surrogates import LocalGP
+from bostruct.surrogates.local_gp import inducing_points
+from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS
-from bostruct.surrogates.local_gp.inducing_points import select_inducing_points
+from bostruct.surrogates.local_gp.inducing_points import displace, select_inducing_points
+from bostruct.surrogates.local_gp.kernel_selection import SIMILARITY_CANDIDATES
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     precision_matrix,
     weighted_moment,
 )
 from bostruct.surrogates.local_gp.model import LocalGPModel
+from bostruct.surrogates.local_gp.row_statistics import sufficient_statistics
 from bostruct.surrogates.training_data import prepare_observations
 from bostruct.uncertainty import Residuals
 from tests.surrogates.dense import Dense, energies_only, labelled
@@ -34,6 +37,8 @@ ENVIRONMENTS = dict.fromkeys(("pair_term", "embedding_term", "species_constants"
 
 # fixed deviations: signal eV, energy noise eV per root atom, force noise eV/Å
 DEVIATIONS = (2.0, 0.02, 0.05)
+
+EXPONENTIALS = ExponentialKernel((0.2, 0.8), (0.05, 0.5))
 
 
 def all_inducing(**arguments):
@@ -70,7 +75,7 @@ def test_species_are_as_alike_as_the_data_say(alloy):
     one = labelled(X, Cluster("Cu6"), steps=0)
     same = replace(one, numbers=structures.numbers)
     assert set(blind.tolist()) == {29}
-    assert LocalGP().fit(same, alloy).soap.species_similarity == max(local_gp.SIMILARITY_CANDIDATES)
+    assert LocalGP().fit(same, alloy).soap.species_similarity == max(SIMILARITY_CANDIDATES)
     # like ions repel and unlike ones attract each other
     charge = (structures.numbers.view(16, 6) == 79).double() * 2 - 1
     sign = charge.unsqueeze(1) * charge.unsqueeze(2)
@@ -84,9 +89,10 @@ def test_species_are_as_alike_as_the_data_say(alloy):
     assert LocalGP(species_similarity=0.3).fit(apart, alloy).soap.species_similarity == 0.3
 
 
-def test_equals_the_dense_process_on_energies(both):
+@pytest.mark.parametrize("kernel", [None, EXPONENTIALS])
+def test_equals_the_dense_process_on_energies(both, kernel):
     train, test = calm(both)[:12], both[-6:]
-    model = all_inducing().fit(energies_only(train))
+    model = all_inducing(kernel=kernel).fit(energies_only(train))
     dense = Dense(model, train, forces=False)
     mean, covariance = dense.predict(test)
     found = model.predict(test, covariance=True)
@@ -128,7 +134,7 @@ def test_converges_to_the_dense_process_with_forces(data):
     gp = LocalGP(hyperparameters=DEVIATIONS, label_noise=None)
     model = gp.fit(train)
     mean, covariance = Dense(model, train).predict(test)
-    shaken = [local_gp._displaced(train, 0.02 * k) for k in range(12)]
+    shaken = [displace(train, 0.02 * k) for k in range(12)]
     pool = torch.cat([model.soap(structures) for structures in shaken])
     place = torch.zeros(len(pool), dtype=torch.int64)
     errors, spreads = [], []
@@ -136,7 +142,7 @@ def test_converges_to_the_dense_process_with_forces(data):
         inducing = select_inducing_points(
             pool,
             place,
-            3,
+            PowerKernel(3),
             max_inducing=count,
             tolerance=1e-10,
             n_preferred=18,
@@ -187,7 +193,7 @@ def refit(model, structures, inducing=None):
     counts = structures.counts.to(data.energy)
     energy = data.energy - counts * fit.species_energies
     data = replace(data, noise_factor=torch.ones_like(data.noise_factor), energy=energy)
-    rows = local_gp._sufficient_statistics(model.soap, inducing, data, model.terms)
+    rows = sufficient_statistics(model.soap, inducing, data, model.terms)
     s, terms = fit.signal_std, model.terms
     std = terms.weight_std(s, len(inducing), terms.amplitudes)
     values = (s, fit.energy_noise_std, fit.force_noise_std, std)
@@ -204,7 +210,7 @@ def refit(model, structures, inducing=None):
     )
     return LocalGPModel(
         model.soap,
-        model.zeta,
+        model.kernel,
         model.pair_repulsion,
         told,
         terms=terms,
@@ -324,55 +330,6 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
 
 def _radii(model, structures):
     return model.fitted.radii[model.soap.species_index(structures.numbers)]
-
-
-def test_what_is_not_seen_goes_with_the_statistics(both):
-    """Its mean over the rows, of which each is written out; some are trusted less."""
-    train = both[:9]
-    model = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS).fit(train)
-    data = prepare_observations(train, model.pair_repulsion, _radii(model, train))
-    data = replace(data, noise_factor=torch.linspace(1, 3, 9, dtype=torch.float64))
-    energies, forces = local_gp._sufficient_statistics(
-        model.soap, model.inducing, data, with_residual=True
-    )
-    dense = Dense(model, train)
-    rest = dense.kernel(dense.train, dense.train).diagonal()
-    rest = rest - dense.features(train, forces=True).square().sum(-1)  # terms have none
-    trust = data.noise_factor.square()
-    of_energies = rest[:9] / (trust * train.counts)
-    of_forces = rest[9:].view(9, -1) / trust.unsqueeze(-1)
-    relative(energies.mean_residual_variance, of_energies.mean())
-    relative(forces.mean_residual_variance, of_forces.mean())
-    assert energies.mean_residual_variance > 0
-
-
-def test_a_few_forces_tell_what_is_not_seen_of_all(data, monkeypatch):
-    """Of 10 of 40 structures, and of 3 of 6 atoms of each."""
-    model = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS).fit(data[:10])
-    known = prepare_observations(data, model.pair_repulsion, _radii(model, data))
-    arguments = (model.soap, model.inducing, known)
-    _, every = local_gp._sufficient_statistics(*arguments, with_residual=True)
-    monkeypatch.setattr(local_gp, "N_SELECTION_STRUCTURES", 10)
-    monkeypatch.setattr(local_gp, "N_PROBE_ATOMS", 3)
-    _, some = local_gp._sufficient_statistics(*arguments, with_residual=True)
-    assert some.mean_residual_variance != every.mean_residual_variance
-    assert float(some.mean_residual_variance) == pytest.approx(
-        float(every.mean_residual_variance), rel=0.3
-    )
-    assert torch.equal(some.gram, every.gram)
-
-
-def test_witnesses_are_spread_evenly(data, monkeypatch):
-    monkeypatch.setattr(local_gp, "N_SELECTION_STRUCTURES", 4)
-    monkeypatch.setattr(local_gp, "N_PROBE_ATOMS", 2)
-    known = torch.ones(len(data.numbers), dtype=torch.bool)
-    known[:6] = False  # nothing of the first of 40 structures, half of the second
-    known[9:12] = False
-    found = local_gp._probe_atoms(data, known).view(40, 6)
-    assert found.any(1).nonzero().flatten().tolist() == [1, 11, 21, 31]
-    assert found[1].nonzero().flatten().tolist() == [0, 2]
-    assert found[11].nonzero().flatten().tolist() == [0, 3]
-    assert not local_gp._probe_atoms(data, torch.zeros_like(known)).any()
 
 
 def test_forces_of_one_structure_among_many_are_enough(data):
@@ -524,58 +481,6 @@ def test_one_and_two_structures_are_enough(data):
         torch.testing.assert_close(found.mean[:count], data.energy[:count], atol=0.3, rtol=0)
 
 
-def apart(distances, with_forces):
-    """Return dimers of copper with the energies of EMT."""
-    dimers = []
-    for d in distances:
-        atoms = Atoms("Cu2", [(0, 0, 0), (float(d), 0, 0)], calculator=EMT())
-        energy = torch.tensor([atoms.get_potential_energy()], dtype=torch.float64)
-        forces = torch.from_numpy(atoms.get_forces()) if with_forces else None
-        atoms.calc = None
-        dimers.append(replace(from_ase(atoms), energy=energy, forces=forces))
-    return Structures.cat(dimers)
-
-
-@pytest.mark.parametrize("with_forces", [True, False])
-@pytest.mark.parametrize("start", [8.0, 6.0, 5.0, 4.9, 4.8, 4.5])
-@pytest.mark.parametrize(("count", "step"), [(4, 0.1), (2, 0.1), (4, 0.01), (3, 0.0)])
-def test_data_that_are_all_alike_tell_no_scale(start, count, step, with_forces):
-    """Atoms out of each other's reach: the deviation of a tetrahedron is that of some bonds."""
-    r = torch.tensor([(0, 0, 0), (2.4, 0, 0), (1.2, 2.1, 0), (1.2, 0.7, 2.0)])
-    atoms = Atoms("Cu4", r.numpy(), calculator=EMT())
-    flat = apart(start + step * torch.arange(count), with_forces)
-    found = LocalGP().fit(flat).predict(from_ase(Atoms("Cu4", r.numpy())))
-    sigma = found.variance.sqrt()
-    assert (found.mean - atoms.get_potential_energy()).abs() < 30 * sigma
-    assert sigma < 100
-
-
-@pytest.mark.parametrize("displacement", [0.0, 0.001, 0.01])
-def test_energies_of_near_copies_tell_no_scale(data, displacement):
-    """Terms explain how four of them differ, and know nothing of other structures."""
-    generator = torch.Generator().manual_seed(0)
-    copies = []
-    for _ in range(4):
-        atoms = to_ase(data[:1])[0]
-        noise = torch.randn(6, 3, dtype=torch.float64, generator=generator)
-        atoms.positions += displacement * noise.numpy()
-        atoms.calc = EMT()
-        atoms.get_potential_energy()
-        copies.append(atoms)
-    found = LocalGP().fit(energies_only(from_ase(copies))).predict(data[1:20])
-    z2 = (found.mean - data[1:20].energy).square() / found.variance
-    assert z2.mean() < 4
-
-
-def test_given_hyperparameters_and_no_pair_prior_stay_as_they_are():
-    flat = apart(torch.arange(6.0, 9.0), with_forces=True)
-    given = LocalGP(hyperparameters=(0.1, 0.01, 0.02)).fit(flat).fitted.signal_std
-    assert float(given) == pytest.approx(0.1)
-    assert LocalGP(pair_repulsion=None).fit(flat).fitted.signal_std < 0.1
-    stiff, soft = (LocalGP(pair_repulsion=PairRepulsion(strength=s)).fit(flat) for s in (20, 2))
-    assert float(stiff.fitted.signal_std) == pytest.approx(10 * float(soft.fitted.signal_std))
-
-
 def test_exploded_structure_does_not_spoil_the_fit(data):
     burst = data[:1]
     burst = replace(burst, energy=burst.energy + 1e4, forces=burst.forces * 1e5, fixed=burst.fixed)
@@ -688,8 +593,9 @@ def test_cost_of_a_structure_is_linear_in_their_number(data, monkeypatch):
         return original(self, structures)
 
     monkeypatch.setattr(SOAP, "gradients", counting)
-    LocalGP(max_inducing=20).fit(data[:10])
-    LocalGP(max_inducing=20).fit(data[:30])
+    gp = LocalGP(max_inducing=20)
+    gp.fit(data[:10])
+    gp.fit(data[:30])
     assert sum(rows) == 40
 
 
@@ -724,7 +630,7 @@ def relative(found, expected):
 @pytest.mark.parametrize("chunk", [1, 100, 8192])
 def test_a_pool_is_the_same_in_any_chunks(data, monkeypatch, chunk):
     """Of 240 environments every fourth may be chosen; in chunks of 1, 2 and 40."""
-    monkeypatch.setattr(local_gp, "MAX_INDUCING_CANDIDATES", 60)
+    monkeypatch.setattr(inducing_points, "MAX_CANDIDATES", 60)
     monkeypatch.setattr("bostruct.surrogates.training_data.PAIRS_PER_CHUNK", chunk)
     found = LocalGP(max_inducing=50).fit(data).inducing.features
     P = LocalGP().fit(data[:1]).soap(data)[::4]

@@ -26,6 +26,7 @@ from bostruct.surrogates import LocalGP
 from bostruct.surrogates.base import FittedModel
 from bostruct.surrogates.botorch_models import posterior
 from bostruct.surrogates.local_gp import model as module
+from bostruct.surrogates.local_gp.dot_product_kernel import PowerKernel
 
 SMALL = LocalGP(n_max=3, l_max=2, max_inducing=40)
 EXACT = 1e-9  # eV, eV²: two orders of the same sums
@@ -401,7 +402,7 @@ def test_state_does_without_the_description(data, space):
     model = fitted.fit(data[:4], space)
     again = LocalGP().restore(model.state(), space)
     assert again.soap == model.soap
-    assert again.zeta == 2
+    assert again.kernel == PowerKernel(2)
     assert again.pair_repulsion is None
     batch = data[5:7]
     assert torch.equal(again.predict(batch).mean, model.predict(batch).mean)

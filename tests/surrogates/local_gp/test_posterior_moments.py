@@ -7,7 +7,7 @@ from ase.constraints import FixAtoms
 
 from bostruct.errors import NotFittedError
 from bostruct.spaces import Cluster, Surface
-from bostruct.surrogates import LocalGP, PairRepulsion
+from bostruct.surrogates import ExponentialKernel, LocalGP, PairRepulsion
 from bostruct.testing.central_differences import assert_gradient
 from tests.surrogates.dense import labelled
 
@@ -85,6 +85,7 @@ def test_moments_and_gradients_are_those_of_the_posterior(fitted):
         {"approximation": "sor"},
         {"approximation": "fitc", "zeta": 2},
         {"pair_repulsion": None, "zeta": 1},
+        {"kernel": ExponentialKernel((0.3, 0.7), (0.05, 0.5))},
         {"pair_repulsion": PairRepulsion(range_factor=1.3), "species_similarity": 0.7},
         {"pair_repulsion": PairRepulsion(range_factor=1.3), "cutoff": 3.2},
     ],

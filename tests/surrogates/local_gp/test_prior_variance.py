@@ -8,6 +8,10 @@ import torch
 from bostruct.descriptors import SOAP
 from bostruct.structures import Structures
 from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
+
+KERNEL = PowerKernel(3)
+EXPONENTIALS = ExponentialKernel((0.2, 0.8), (0.05, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +23,7 @@ def test_energies_are_sums_over_pairs_of_atoms(soap, data, mixed):
     both = Structures.cat([mixed[:2], data[:1]])
     both = Structures.cat([both, _less(mixed[2:3])])
     P, place = soap(both), soap.species_index(both.numbers)
-    found = prior_variance.energy_variances(P, place, both.counts, 3)
+    found = prior_variance.energy_variances(P, place, both.counts, PowerKernel(3))
     expected = []
     for k in range(4):
         mine = both.index == k
@@ -34,8 +38,8 @@ def _less(one):
     return replace(one, **{name: getattr(one, name)[:-1] for name in names})
 
 
-@pytest.mark.parametrize("power", [1, 2, 3])
-def test_forces_are_the_second_derivative_of_the_kernel(soap, mixed, power):
+@pytest.mark.parametrize("g", [PowerKernel(1), PowerKernel(2), PowerKernel(3), EXPONENTIALS])
+def test_forces_are_the_second_derivative_of_the_kernel(soap, mixed, g):
     """d²/dx dx' of sum_ij k(P_i(x), P_j(x')) at x = x', with torch's derivatives."""
     one = mixed[4:5]
     place = soap.species_index(one.numbers)
@@ -50,12 +54,12 @@ def test_forces_are_the_second_derivative_of_the_kernel(soap, mixed, power):
 
         def kernel(t, u, x=x):
             left, right = P + t * J[..., x], P + u * J[..., x]
-            return (((left @ right.T) ** power) * same).sum()
+            return (g.value(left @ right.T) * same).sum()
 
         zero = torch.zeros((), dtype=torch.float64)
         hessian = torch.autograd.functional.hessian(kernel, (zero, zero))
         expected.append(hessian[0][1])
-    found = prior_variance.force_variances(soap.gradients(one), place, one.counts, power, _all(one))
+    found = prior_variance.force_variances(soap.gradients(one), place, one.counts, g, _all(one))
     torch.testing.assert_close(found, torch.stack(expected).view(-1, 3), rtol=1e-8, atol=1e-10)
 
 
@@ -69,17 +73,19 @@ def test_forces_on_some_atoms_are_those_among_all(soap, data, mixed):
     place, slopes = soap.species_index(batch.numbers), soap.gradients(batch)
     alone = [
         prior_variance.force_variances(
-            soap.gradients(one), soap.species_index(one.numbers), one.counts, 3, _all(one)
+            soap.gradients(one), soap.species_index(one.numbers), one.counts, KERNEL, _all(one)
         )
         for one in batch
     ]
-    every = prior_variance.force_variances(slopes, place, batch.counts, 3, _all(batch))
+    every = prior_variance.force_variances(slopes, place, batch.counts, KERNEL, _all(batch))
     torch.testing.assert_close(every, torch.cat(alone), rtol=1e-12, atol=1e-12)
     some = torch.zeros_like(batch.numbers, dtype=torch.bool)
     some[[0, 3, 7, 10, 20]] = True
-    found = prior_variance.force_variances(slopes, place, batch.counts, 3, some)
+    found = prior_variance.force_variances(slopes, place, batch.counts, KERNEL, some)
     torch.testing.assert_close(found, every[some], rtol=1e-12, atol=1e-12)
-    none = prior_variance.force_variances(slopes, place, batch.counts, 3, torch.zeros_like(some))
+    none = prior_variance.force_variances(
+        slopes, place, batch.counts, KERNEL, torch.zeros_like(some)
+    )
     assert none.shape == (0, 3)
 
 
