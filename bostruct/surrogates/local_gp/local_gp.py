@@ -235,7 +235,9 @@ class LocalGP:
         factor, mean = weight_posterior(energies, forces, *fitted)
         if self.approximation == "averaged_fitc":
             mean = self._dtc_weight_mean(energies, forces, data, terms)
-        s, e, f, weight_std = fitted
+        like = inducing.features
+        factor, mean, evidence = (value.to(like) for value in (factor, mean, evidence))
+        s, e, f, weight_std = (value.to(like) for value in fitted)
         state = LocalGPState(
             radii=radii,
             species_energies=species_energies,

@@ -60,7 +60,7 @@ def gram_matrix(F: Tensor) -> Tensor:
 @final
 @dataclass(frozen=True, eq=False)
 class RowStatistics:
-    """Sufficient statistics of one kind of row.
+    """Sufficient statistics of one kind of row, in double precision.
 
     Attributes:
         gram: F^T F, `[m, m]`.
@@ -82,6 +82,7 @@ class RowStatistics:
     @classmethod
     def empty(cls, m: int, like: Tensor) -> RowStatistics:
         """Return the statistics of no rows."""
+        like = like.double()  # noises are so small that single precision loses the weights
         zero = like.new_zeros(())
         return cls(like.new_zeros(m, m), like.new_zeros(m), zero, 0, zero, zero)
 
@@ -95,8 +96,9 @@ class RowStatistics:
             values: `[r]`, y.
             noise_variance_factor: `[r]`, noise variances of the rows in units of the common one.
         """
+        noise_variance_factor = noise_variance_factor.double()
         root = noise_variance_factor.sqrt()
-        F, y = features / root.unsqueeze(-1), values / root
+        F, y = features.double() / root.unsqueeze(-1), values.double() / root
         return RowStatistics(
             self.gram + gram_matrix(F),
             self.moment + y @ F,

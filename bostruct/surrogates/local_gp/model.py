@@ -385,13 +385,14 @@ class LocalGPModel(EnergyModel):
         """
         fit, m = self.fitted, len(self.inducing)
         if self.terms.terms:
-            added = torch.cholesky_inverse(fit.precision_cholesky)
+            added = torch.cholesky_inverse(fit.precision_cholesky.double())
             unit = added.diagonal().sqrt()  # those of open compositions may be huge
             unit[:m] = fit.signal_std
             if self.approximation != "sor":
                 added.diagonal()[:m] -= fit.signal_std**2
             variance, vectors = torch.linalg.eigh(added / unit / unit.unsqueeze(-1))
-            vectors = unit.unsqueeze(-1) * vectors
+            vectors = (unit.unsqueeze(-1) * vectors).to(fit.weights)
+            variance = variance.to(fit.weights)
         else:
             values, vectors = torch.linalg.eigh(fit.precision_cholesky @ fit.precision_cholesky.T)
             variance = 1 / values

@@ -105,7 +105,7 @@ def test_trust_and_the_next_step(tmp_path):
         assert WRONG in campaign.log.steps()[next_trial.step].training_trials
         X = campaign.log.trials()[WRONG].X
         mean = campaign.log.posterior(next_trial.step).posterior(X.unsqueeze(0)).mean
-        assert float(mean) < -10, "the surrogate believes it, too"
+        assert float(mean) < 0, "the surrogate is fitted to it, too: all others are above 4 eV"
     log = campaign.read(folder)
     assert log.trials()[WRONG].is_known
     assert verify_log(log).problems == ()

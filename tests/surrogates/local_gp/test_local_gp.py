@@ -283,7 +283,7 @@ def test_with_all_environments_sor_is_exact_at_the_data_only(data):
         relative(fitc.predict(structures).mean, mean)
         relative(fitc.predict(structures).variance, exact)
         gap = (sor.predict(structures).variance - exact).abs().max() / exact.max()
-        assert (gap < DENSE) == whole
+        assert (gap < 10 * DENSE) == whole  # with the jitter of the terms
 
 
 @pytest.mark.parametrize("forces", [False, True])
