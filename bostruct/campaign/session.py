@@ -28,6 +28,7 @@ from bostruct.campaign.planning.acquisition_context import recalibrations
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling, adapt_kappa_factor
 from bostruct.campaign.planning.force_consistency import contradiction_at_step
 from bostruct.campaign.planning.radius_correction import (
+    add_to_lowest,
     correct_radii,
     logged_radius_factors,
     with_radius_factors,
@@ -94,7 +95,8 @@ class Session:
         """
         steps, trials = self.writer.steps(), self.writer.trial_records()
         is_adaptive = isinstance(self.components.acquisition, SupportsKappaScaling)
-        radius_factors = correct_radii(self.components.space, trials, logged_radius_factors(steps))
+        lowest: tuple[Trial, ...] = self._columns.fold("lowest", trials, add_to_lowest, ())
+        radius_factors = correct_radii(self.components.space, lowest, logged_radius_factors(steps))
         context = StepContext(
             self._with_radius_factors(radius_factors),
             self.writer.seed,

@@ -32,6 +32,9 @@ DISCOUNT = 0.9
 PRIOR_WEIGHT = 2.0
 """Number of predictions that the prior counts for, k and n."""
 
+MAX_COUNTED = 200
+"""Number of predictions that count; the weight of earlier ones is below 1e-9."""
+
 MAX_DEVIATION = 4.0
 """Largest deviation of a z that counts, in units of what was stated."""
 
@@ -60,12 +63,14 @@ class Recalibration:
     def from_z_scores(cls, z: Iterable[float]) -> Recalibration:
         """Return the correction of the prediction after those with the errors z, in order.
 
+        The last `MAX_COUNTED` count: those before have no weight left.
+
         >>> Recalibration.from_z_scores([])
         Recalibration(shift=0.0, scale=1.0)
         """
         W = m = q = 0.0
         found = cls()
-        for value in z:
+        for value in list(z)[-MAX_COUNTED:]:
             deviation = (value - found.shift) / found.scale
             deviation = min(max(deviation, -MAX_DEVIATION), MAX_DEVIATION)
             counted = found.shift + found.scale * deviation

@@ -15,6 +15,7 @@ again. Sampling, moves, minimum distances, descriptors and priors follow, as the
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,11 +97,11 @@ def correct_radii(
 
     Args:
         space: Space of the campaign.
-        trials: All trials.
+        trials: All trials, or the lowest of them.
         factors: Factors so far by element, which are kept as long as they fit.
     """
-    known = [trial for trial in trials if trial.is_known and trial.energy is not None]
-    lowest = sorted(known, key=lambda trial: (trial.energy, trial.number))[:N_LOWEST]
+    none: tuple[Trial, ...] = ()
+    lowest = functools.reduce(add_to_lowest, trials, none)
     if len(lowest) < N_LOWEST or not isinstance(space, SupportsRadii):
         return dict(factors)
     X, base = torch.stack([trial.X for trial in lowest]), element_radii(space)
@@ -119,6 +120,19 @@ def correct_radii(
     except SpaceError:  # the sphere that was given has no room for larger atoms
         return dict(factors)
     return corrected
+
+
+def add_to_lowest(lowest: tuple[Trial, ...], trial: Trial) -> tuple[Trial, ...]:
+    """Return the `N_LOWEST` trials of lowest energy once there is another one, the lowest first."""
+    if not trial.is_known or trial.energy is None:
+        return lowest
+    if len(lowest) == N_LOWEST and _energy_and_number(trial) >= _energy_and_number(lowest[-1]):
+        return lowest
+    return tuple(sorted((*lowest, trial), key=_energy_and_number)[:N_LOWEST])
+
+
+def _energy_and_number(trial: Trial) -> tuple[float, int]:
+    return math.inf if trial.energy is None else trial.energy, trial.number
 
 
 def _outside(ratios: Mapping[str, float], allowed: tuple[float, float]) -> list[str]:
