@@ -38,6 +38,9 @@ ENERGY_RATIO = 6.0
 """Ratio of force times bond length to the deviation of an energy over the root of the number of
 atoms: 4 to 14 for random clusters of copper, gold, Lennard-Jones and Morse atoms, and adatoms."""
 
+MAX_STRUCTURES = 256
+"""Largest number of structures that a scale is taken from, evenly spaced with the last one."""
+
 UNKNOWN_ENERGY = 2.6
 """Scale of energies in eV, that of a chemical bond, of data without any difference or force."""
 
@@ -71,6 +74,10 @@ class ProblemScale:
             structures: b structures of n atoms in total, at least one.
             radii: Radius of each atom, `[n]` Å.
         """
+        if (n := len(structures)) > MAX_STRUCTURES:
+            chosen = torch.zeros(n, dtype=torch.bool, device=radii.device)
+            chosen[torch.arange(1, MAX_STRUCTURES + 1) * n // MAX_STRUCTURES - 1] = True
+            radii, structures = radii[chosen[structures.index]], structures[chosen]
         index, moving = structures.index, ~structures.fixed
         n_moving = _sum_over_atoms(moving.to(radii), structures)
         moving = moving | (n_moving == 0)[index]  # nothing moves: all atoms count

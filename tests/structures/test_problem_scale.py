@@ -10,7 +10,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
 from bostruct.spaces import Cluster
-from bostruct.structures import Structures, from_ase, to_ase
+from bostruct.structures import Structures, from_ase, problem_scale, to_ase
 from bostruct.structures.problem_scale import ENERGY_RATIO, UNKNOWN_ENERGY, ProblemScale
 from bostruct.surrogates import LocalGP, PairRepulsion
 
@@ -84,6 +84,13 @@ def test_forces_and_energies_of_random_clusters_say_about_the_same(structures):
     with_forces = replace(structures, energy=None)
     without = replace(structures, forces=None)
     assert 0.2 < scale_of(without).energy / scale_of(with_forces).energy < 5
+
+
+def test_a_long_campaign_takes_its_scale_from_some_of_its_structures(structures, monkeypatch):
+    some = scale_of(structures[1::2])
+    assert scale_of(structures) != some
+    monkeypatch.setattr(problem_scale, "MAX_STRUCTURES", 7)
+    assert scale_of(structures) == some
 
 
 def test_only_atoms_that_move_count():
