@@ -108,6 +108,16 @@ def check_count(name: str, value: int, minimum: int = 1, hint: str = "") -> int:
     return value
 
 
+def check_instance(name: str, value: object, kind: type, hint: str = "") -> None:
+    """Refuse anything but an object of a class.
+
+    Raises:
+        InputError: it is another one, or the class itself.
+    """
+    if not isinstance(value, kind):
+        raise InputError(error_message(name, f"be an instance of {kind.__name__}", value, hint))
+
+
 def check_shape(
     name: str, value: torch.Tensor, shape: Sequence[int | None], hint: str = ""
 ) -> torch.Tensor:

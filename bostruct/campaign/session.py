@@ -70,6 +70,7 @@ class Session:
         self.writer = writer
         self.device = device
         self._columns = TrialColumns()
+        self._radius_factors: Mapping[str, float] = {}  # of `_columns`
         # By the number of later evaluations: each of these fronts moves on with the campaign.
         self._front_columns: defaultdict[int, TrialColumns] = defaultdict(TrialColumns)
         self._started_trials: set[int] = set()  # of this session
@@ -107,7 +108,7 @@ class Session:
             kappa_factor=adapt_kappa_factor(trials, self._columns) if is_adaptive else 1.0,
             radius_factors=radius_factors,
             recalibrations=recalibrations(self.components, trials, self._columns),
-            columns=self._columns,
+            columns=self._columns_with_radii(radius_factors),
         )
         planned = plan_step(context, trials)
         if len(planned.X) == 0:
@@ -125,6 +126,15 @@ class Session:
         """Return the components with the radii of the space multiplied."""
         space = with_radius_factors(self.components.space, factors)
         return replace(self.components, space=space) if factors else self.components
+
+    def _columns_with_radii(self, factors: Mapping[str, float]) -> TrialColumns:
+        """Return the columns of the trials, begun anew where the radii are others.
+
+        Duplicates and features of structures depend on these, too.
+        """
+        if factors != self._radius_factors:
+            self._columns, self._radius_factors = TrialColumns(), dict(factors)
+        return self._columns
 
     def _warn_of_contradiction(self, planned: PlannedStep) -> None:
         """Warn, once in a session, that the forces contradict the energies."""
@@ -196,8 +206,10 @@ class Session:
 
     def _relaxation_queue(self, final_relaxation: FinalRelaxation) -> RelaxationQueue:
         steps, trials = self.writer.steps(), self.writer.trial_records()
-        space = with_radius_factors(self.components.space, logged_radius_factors(steps))
-        return RelaxationQueue(final_relaxation, space, steps, trials, self._columns)
+        factors = logged_radius_factors(steps)
+        columns = self._columns_with_radii(factors)
+        space = with_radius_factors(self.components.space, factors)
+        return RelaxationQueue(final_relaxation, space, steps, trials, columns)
 
     def start_evaluations(self, trials: Sequence[Trial]) -> list[Trial]:
         """Record that evaluations begin; return the trials with structures."""

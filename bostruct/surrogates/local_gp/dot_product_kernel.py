@@ -100,6 +100,7 @@ class ExponentialKernel:
         for name in ("weights", "length_scales"):
             for value in getattr(self, name):
                 check_positive(name, value)
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # hashable, from a list
 
     def value(self, t: Tensor) -> Tensor:
         """Return the mean of exp(-(1 - t) / λ), elementwise."""

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors import SOAP
-from bostruct.errors import check_count, check_positive
+from bostruct.errors import InputError, check_count, check_positive, error_message
 from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
 from bostruct.surrogates.local_gp.exact_covariance import ExactRows, ForceRows
@@ -71,7 +71,7 @@ class KernelSelection:
         center_atom_weights: Weights of the central atom.
 
     Raises:
-        InputError: a number is not positive.
+        InputError: a number is not positive, or alternatives are none.
     """
 
     cutoff_factors: tuple[float, ...] = (0.8, 1.35)
@@ -83,6 +83,15 @@ class KernelSelection:
     center_atom_weights: tuple[float, ...] = (20.0,)
 
     def __post_init__(self) -> None:
+        for name in ("cutoff_factors", "n_max", "kernels", "center_atom_weights"):
+            if not isinstance(values := getattr(self, name), tuple | list):
+                hint = "An empty one leaves the setting as it is."
+                raise InputError(error_message(name, "be a tuple", repr(values), hint))
+            object.__setattr__(self, name, tuple(values))  # hashable, where a list was given
+        for kernel in self.kernels:
+            if not isinstance(kernel, PowerKernel | ExponentialKernel):
+                condition = "hold instances of PowerKernel or ExponentialKernel"
+                raise InputError(error_message("kernels", condition, repr(kernel)))
         for value in self.n_max:
             check_count("n_max", value)
         for name in ("cutoff_factors", "center_atom_weights"):

@@ -27,6 +27,7 @@ from bostruct.errors import (
     InputError,
     check_count,
     check_fraction,
+    check_instance,
     check_positive,
     error_message,
 )
@@ -85,6 +86,14 @@ DEFAULT_PAIR_TERM = PairTerm()
 DEFAULT_EMBEDDING_TERM = EmbeddingTerm()
 DEFAULT_SPECIES_CONSTANTS = SpeciesConstants()
 TERM_ARGUMENTS = ("pair_term", "embedding_term", "species_constants")
+PART_TYPES: dict[str, type] = {
+    "pair_repulsion": PairRepulsion,
+    "pair_term": PairTerm,
+    "embedding_term": EmbeddingTerm,
+    "species_constants": SpeciesConstants,
+    "kernel": ExponentialKernel,
+    "selection": KernelSelection,
+}
 N_SELECTION_STRUCTURES = 20  # structures in the selection of the species similarity
 N_SELECTION_ENVIRONMENTS = 80  # inducing environments of a species in the same selection
 
@@ -134,7 +143,7 @@ class LocalGP:
             own error, part of the latent variance; see `misfit`. None takes all of it for noise.
 
     Raises:
-        InputError: a number is out of range.
+        InputError: a number is out of range, or a part is of another class.
     """
 
     cutoff: float | None = None
@@ -168,10 +177,19 @@ class LocalGP:
         if self.label_noise is not None and not 0 <= self.label_noise < math.inf:
             condition, hint = "be finite and not negative", "In eV per root atom; 0 for no noise."
             raise InputError(error_message("label_noise", condition, self.label_noise, hint))
+        for name, kind in PART_TYPES.items():
+            if (part := getattr(self, name)) is not None:
+                check_instance(name, part, kind, "None leaves it out.")
         self._soap((1,), 1.0, self.species_similarity or 0.0)
         if self.hyperparameters is not None:
+            hint = "They are three standard deviations."
+            if len(self.hyperparameters) != 3:
+                condition = "be three numbers"
+                raise InputError(
+                    error_message("hyperparameters", condition, self.hyperparameters, hint)
+                )
             for value in self.hyperparameters:
-                check_positive("hyperparameters", value, "They are three standard deviations.")
+                check_positive("hyperparameters", value, hint)
 
     def description(self) -> dict[str, Any]:
         """Return the class and its arguments as JSON values.

@@ -6,9 +6,10 @@ from ase.build import fcc111
 from ase.calculators.lj import LennardJones
 from ase.collections import g2
 
-from bostruct.campaign import Campaign, stop
+from bostruct.campaign import Campaign, session, stop
 from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.log.verify import verify_log
+from bostruct.campaign.planning.feasibility import structure_features
 from bostruct.campaign.planning.radius_correction import (
     CONTACT_RANGE,
     FACTOR_RANGE,
@@ -181,6 +182,26 @@ def test_atoms_much_smaller_than_their_radii(tmp_path):
     for one, other in zip(log.trials(), again.trials(), strict=True):
         assert torch.equal(one.X, other.X)
     assert logged_radius_factors(again.steps()) == factors
+
+
+def test_features_of_earlier_structures_follow_the_radii(tmp_path, monkeypatch):
+    """As after an interruption, where they are computed anew."""
+    plan_step, radii = session.plan_step, []
+
+    def planned(step, trials):
+        space = step.components.space
+        if trials:
+            kept = step.columns.each(
+                "features", trials, lambda trial: structure_features(space, trial.X[None])[0]
+            )
+            new = [structure_features(space, trial.X[None])[0] for trial in trials]
+            assert torch.equal(torch.stack(kept), torch.stack(new))
+        radii.append(float(space.atomic_radii[0]))
+        return plan_step(step, trials)
+
+    monkeypatch.setattr(session, "plan_step", planned)
+    campaign(0.7, 8).run(tmp_path / "run", progress=False)
+    assert len(set(radii)) > 1
 
 
 @pytest.mark.slow

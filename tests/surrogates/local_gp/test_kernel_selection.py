@@ -240,11 +240,21 @@ def test_states_and_descriptions_without_a_selection_are_those_of_earlier_versio
         ({"cutoff_factors": (-1.0,)}, "`cutoff_factors` must be positive"),
         ({"n_max": (0,)}, "`n_max` must be an integer"),
         ({"center_atom_weights": (0.0,)}, "`center_atom_weights` must be positive"),
+        ({"cutoff_factors": 0.8}, "`cutoff_factors` must be a tuple, got 0.8"),
+        ({"kernels": ("power",)}, "`kernels` must hold instances of PowerKernel or Exp"),
     ],
 )
 def test_refuses(arguments, match):
     with pytest.raises(InputError, match=match):
         KernelSelection(**arguments)
+
+
+def test_lists_are_tuples():
+    kernel = ExponentialKernel([0.2, 0.8], [0.05, 0.5])
+    given = KernelSelection(cutoff_factors=[0.8], kernels=[kernel])
+    expected = ExponentialKernel((0.2, 0.8), (0.05, 0.5))
+    assert given == KernelSelection(cutoff_factors=(0.8,), kernels=(expected,))
+    assert hash(kernel) == hash(expected)
 
 
 def test_a_resumed_campaign_is_the_same(tmp_path):

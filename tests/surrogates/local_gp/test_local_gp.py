@@ -25,7 +25,9 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     weighted_moment,
 )
 from bostruct.surrogates.local_gp.model import LocalGPModel
+from bostruct.surrogates.local_gp.pair_term import PairTerm
 from bostruct.surrogates.local_gp.row_statistics import sufficient_statistics
+from bostruct.surrogates.local_gp.species_constants import SpeciesConstants
 from bostruct.surrogates.training_data import prepare_observations
 from bostruct.uncertainty import Residuals
 from tests.surrogates.dense import Dense, energies_only, labelled
@@ -615,6 +617,13 @@ def test_description_is_json():
             "`approximation` must be one of 'sor', 'dtc', 'fitc', 'averaged_fitc'",
         ),
         ({"hyperparameters": (1.0, 0.0, 1.0)}, "`hyperparameters` must be positive"),
+        ({"hyperparameters": (1.0, 0.1)}, "`hyperparameters` must be three numbers"),
+        ({"pair_term": True}, "`pair_term` must be an instance of PairTerm, got True. None"),
+        ({"embedding_term": PairTerm()}, "`embedding_term` must be an instance of Embedding"),
+        ({"species_constants": SpeciesConstants}, "`species_constants` must be an instance"),
+        ({"pair_repulsion": False}, "`pair_repulsion` must be an instance of PairRepulsion"),
+        ({"kernel": PowerKernel(6)}, "`kernel` must be an instance of ExponentialKernel"),
+        ({"selection": True}, "`selection` must be an instance of KernelSelection"),
     ],
 )
 def test_refuses(arguments, match):
