@@ -19,7 +19,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from typing import final
 
 import torch
@@ -47,6 +47,9 @@ FITTED_RANGE = (0.9, 1.15)
 
 N_FITS = 3
 """Number of fits, each to the contacts by the radii of the one before."""
+
+MAX_SUBSETS = 64
+"""Number of sets of wrong elements that are tried before all of them, the smallest first."""
 
 RIDGE = 1e-3
 """Weight of radii so far, per contact, where contacts leave a radius open."""
@@ -109,8 +112,8 @@ def correct_radii(
     wrong = _outside(nearest_contacts(space, X, radii).ratios(), CONTACT_RANGE)
     if not wrong:
         return dict(factors)
-    subsets = [s for size in range(1, len(wrong) + 1) for s in combinations(wrong, size)]
-    for subset in subsets:  # the last one holds all of them
+    few = (s for size in range(1, len(wrong)) for s in combinations(wrong, size))
+    for subset in (*islice(few, MAX_SUBSETS), tuple(wrong)):
         fitted = _fit_radii(space, X, radii, subset)
         if not _outside(nearest_contacts(space, X, fitted).ratios(), FITTED_RANGE):
             break

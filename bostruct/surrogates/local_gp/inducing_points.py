@@ -103,6 +103,7 @@ def select_inducing_points(
         kept = evenly_spaced(P.shape[0], max_pool).to(P.device)
         P, species_index = P[kept], species_index[kept]
         n_preferred = int((kept < n_preferred).sum())
+    features, P = P, P.double()  # in single precision residual variances are rounding errors
     residual = kernel.value(P.square().sum(-1))  # [n] residual variance
     max_inducing = min(max_inducing, P.shape[0])
     columns = P.new_empty(max_inducing, P.shape[0])
@@ -129,8 +130,8 @@ def select_inducing_points(
     # species do not mix, so sorting by species keeps the factor lower triangular
     order = torch.sort(species_index[pivots], stable=True).indices
     pivots = pivots[order]
-    factor = columns[: len(taken)][:, pivots][order].T.tril().contiguous()
-    return InducingEnvironments(P[pivots], species_index[pivots], factor, kernel)
+    factor = columns[: len(taken)][:, pivots][order].T.tril().contiguous().to(features)
+    return InducingEnvironments(features[pivots], species_index[pivots], factor, kernel)
 
 
 def _next_pivots(

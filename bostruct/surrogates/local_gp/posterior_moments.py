@@ -101,7 +101,7 @@ class LocalGPMoments:
         sizes = [term.covariances.shape[-1] for term in self.terms]
         for term, part in zip(self.terms, factor.split(sizes, -1), strict=True):
             gradient += term.gradient(part, variance_factor * self.prior_slope)
-        (by_X,) = torch.autograd.grad(self.positions, self.X, gradient)
+        (by_X,) = torch.autograd.grad(self.positions, self.X, gradient, retain_graph=True)
         return by_X
 
 
@@ -193,7 +193,9 @@ class LinearTerm:
     def gradient(self, covariance_factor: Tensor, variance_factor: Tensor) -> Tensor:
         """Return the gradient of sum(factor covariances), `[n, 3]`."""
         del variance_factor
-        (gradient,) = torch.autograd.grad(self.features, self.positions, covariance_factor)
+        (gradient,) = torch.autograd.grad(
+            self.features, self.positions, covariance_factor, retain_graph=True
+        )
         return gradient
 
 

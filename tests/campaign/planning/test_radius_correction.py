@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from ase.collections import g2
 from bostruct.campaign import Campaign, session, stop
 from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.log.verify import verify_log
+from bostruct.campaign.planning import radius_correction
 from bostruct.campaign.planning.feasibility import structure_features
 from bostruct.campaign.planning.radius_correction import (
     CONTACT_RANGE,
@@ -54,6 +57,17 @@ def test_radii_of_molecules_fit():
         atoms = g2[name]
         space = Cluster(atoms.get_chemical_formula())
         assert correct(space, atoms, atoms, atoms) == {}, name
+
+
+def test_the_sets_of_many_wrong_elements_are_not_all_tried(monkeypatch):
+    symbols, fits = "AgAlAuCoCrCuFeIrNiPdPtRh", []
+    space = Cluster(symbols, atomic_radii=dict.fromkeys(re.findall("[A-Z][a-z]", symbols), 0.3))
+    X = 4 * space.sample(3, torch.Generator().manual_seed(0))
+    known = [Trial(k, k, f"{k}", 1, "done", "random", x, energy=0.0) for k, x in enumerate(X)]
+    fit = radius_correction._fit_radii
+    monkeypatch.setattr(radius_correction, "_fit_radii", lambda *a: fits.append(a) or fit(*a))
+    assert len(correct_radii(space, known, {})) > 8
+    assert len(fits) <= radius_correction.MAX_SUBSETS + 1
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.7, 1.6, 2.5])

@@ -4,12 +4,15 @@ import pytest
 import torch
 from linear_operator.operators import DenseLinearOperator
 
+from bostruct.spaces import Cluster
+from bostruct.surrogates import LocalGP
 from bostruct.surrogates.local_gp import inducing_points
 from bostruct.surrogates.local_gp.dot_product_kernel import PowerKernel
 from bostruct.surrogates.local_gp.inducing_points import (
     evenly_spaced,
     select_inducing_points,
 )
+from tests.surrogates.dense import labelled
 
 POWER = 2
 KERNEL = PowerKernel(POWER)
@@ -182,3 +185,15 @@ def test_blocks_take_what_one_after_the_other_takes(monkeypatch, block, share):
     torch.testing.assert_close(
         found.kernel_cholesky @ found.kernel_cholesky.T, own, rtol=0, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("cutoff", [None, 4.0])
+def test_single_precision_takes_no_rounding_errors_for_variances(cutoff):
+    space = Cluster("Cu6")
+    X = [space.sample(1, torch.Generator().manual_seed(seed)) for seed in range(7)]
+    double = labelled(torch.cat(X), space, shake=0.0)
+    surrogate = LocalGP(cutoff=cutoff)
+    model, single = (surrogate.fit(s, space) for s in (double, double.to(dtype=torch.float32)))
+    assert single.state()["inducing_features"].dtype == torch.float32
+    mean = single.predict(double.to(dtype=torch.float32)).mean
+    torch.testing.assert_close(mean.double(), model.predict(double).mean, rtol=0, atol=0.01)
