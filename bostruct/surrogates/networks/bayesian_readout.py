@@ -89,10 +89,10 @@ def fit_readout(
     length = featurizer.length_scale()
     fitted = Hyperparameters(float(featurizer.energy_scale) / length, length)
     evidence = maximize_marginal_likelihood(energies, forces, fitted)
-    values = (fitted.value(name).detach() for name in HYPERPARAMETER_NAMES)
-    s, e, f = (value.to(training_set.inputs) for value in values)
+    s, e, f = (fitted.value(name).detach().to(energies.gram) for name in HYPERPARAMETER_NAMES)
     factor, mean = weight_posterior(energies, forces, s, e, f)
-    return BayesianReadout(mean, factor.contiguous(), s, e, f, evidence)
+    values = (mean, factor.contiguous(), s, e, f, evidence)
+    return BayesianReadout(*(value.to(training_set.inputs) for value in values))
 
 
 def calibration_factor(
@@ -116,8 +116,9 @@ def calibration_factor(
         n_inputs: Number of inputs of the network among the features, d.
     """
     s, e, f = last_layer.signal_std, last_layer.energy_noise_std, last_layer.force_noise_std
-    H = last_layer.hessian_cholesky @ last_layer.hessian_cholesky.T
-    v = H @ last_layer.mean
+    cholesky, known = last_layer.hessian_cholesky.double(), last_layer.mean
+    H = cholesky @ cholesky.T
+    v = H @ known.double()
     count = len(training_set)
     held_out = range(0, count, math.ceil(count / MAX_HELD_OUT))
     total = PRIOR_WEIGHT * PRIOR_Z**2
@@ -126,13 +127,13 @@ def calibration_factor(
         energies, forces = readout_statistics(featurizer, weights, one, n_inputs)
         factor = torch.linalg.cholesky(H - energies.gram / e**2 - forces.gram / f**2)
         mean = solve(factor, v - weighted_moment(energies, forces, s, e, f))
-        rest = replace(last_layer, hessian_cholesky=factor, mean=mean)
+        rest = replace(last_layer, hessian_cholesky=factor.to(known), mean=mean.to(known))
         t = readout_features(weights, one.inputs, one.species_index, n_inputs)
         t = t.sum(0, keepdim=True)
         error = featurizer.energy_scale * one.energy - t @ rest.mean
         variance = rest.covariance_root(t).square().sum() * one.noise_factor.square()
         total += float(error.square() / variance)
-    return H.new_tensor(total / (PRIOR_WEIGHT + len(held_out))).sqrt()
+    return known.new_tensor(total / (PRIOR_WEIGHT + len(held_out))).sqrt()
 
 
 def readout_statistics(

@@ -169,7 +169,8 @@ def campaign(factor, n):
     return Campaign(
         Cluster("Cu7"),
         Calculator(lennard_jones, factor=factor),
-        search=BasinHopping(n_candidates=16, n_rounds=2, max_steps=40),
+        # The effort, else, follows the wall time of evaluations, another one in another run.
+        search=BasinHopping(n_candidates=16, n_rounds=2, max_steps=40, max_time_fraction=1e-9),
         stop=stop.Evaluations(n),
     )
 
