@@ -89,7 +89,7 @@ def recalibrations(
         trials: All trials so far, in the order asked.
         columns: The columns of the trials, kept from the step before.
     """
-    known = columns.select("is known", trials, lambda trial: trial.is_known)
+    known = columns.known(trials)
     objectives = components.learned_objectives
     if objectives is None:
         return {ENERGY: columns.calibration(known).recalibration}

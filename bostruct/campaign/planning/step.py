@@ -50,7 +50,7 @@ def plan_step(step: StepContext, trials: Sequence[Trial]) -> PlannedStep:
     if first and step.components.initial_data is not None:
         X_initial = step.components.initial_data.X_unevaluated
     n_random = step.components.n_initial if first else step.q
-    known = step.columns.select("is known", trials, _is_known)
+    known = step.columns.known(trials)
     data = training_data(step, known) if known else None
     if data is None or not has_enough_values(data) or (first and len(X_initial) + n_random):
         return _random_step(step, trials, X_initial, n_random)
@@ -155,10 +155,6 @@ def _model_step(
         effort=step.effort,
         outcome_predictions=outcome_predictions,
     )
-
-
-def _is_known(trial: Trial) -> bool:
-    return trial.is_known
 
 
 def _is_open(trial: Trial) -> bool:

@@ -180,6 +180,10 @@ class TrialColumns:
         """
         return list(compress(trials, self.each(name, trials, predicate)))
 
+    def known(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return the trials with a result that is not doubted, in order."""
+        return self.select("is known", trials, _is_known)
+
     def cached(self, name: str, trials: Sequence[Trial], function: Callable[[], T]) -> T:
         """Return the result of a function of trials, computed anew only where these differ.
 
@@ -228,6 +232,10 @@ class TrialColumns:
             old = extend(old, n)
             self._columns[name] = trials, old
         return old
+
+
+def _is_known(trial: Trial) -> bool:
+    return trial.is_known
 
 
 def common_prefix_length(first: list[Trial], second: list[Trial]) -> int:
