@@ -111,7 +111,7 @@ REFERENCE_SOURCES = {
         "same island in the other hollows is 4 meV up, the next is 204 meV up"
     ),
 }
-"""How long the reference of each task was searched for, with `reference_search`."""
+"""Search that found the reference of each task, by `reference_search`, and its length."""
 
 
 def argon() -> Any:  # noqa: ANN401 - ASE

@@ -10,6 +10,7 @@ from torch import Tensor
 from bostruct.campaign.planning.posterior_tensors import posterior_mean_variance
 from bostruct.campaign.planning.retries import retry_candidates
 from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.planning.trial_columns import is_known
 from bostruct.campaign.records import Trial
 from bostruct.spaces import DiscreteSpace
 from bostruct.structures import Structures
@@ -62,13 +63,9 @@ def resampling_rules(
     if data.structures is None or scale is None:
         return X_evaluated, None, promising
     flags = torch.ones(len(trials), dtype=torch.bool)
-    is_known = torch.tensor(step.columns.each("is known", trials, _is_known))
-    flags[is_known] = torch.tensor(is_relaxed(data.structures, scale))
+    known = torch.tensor(step.columns.each("is known", trials, is_known))
+    flags[known] = torch.tensor(is_relaxed(data.structures, scale))
     return X_evaluated, flags[kept], promising
-
-
-def _is_known(trial: Trial) -> bool:
-    return trial.is_known
 
 
 def is_relaxed(structures: Structures, scale: ProblemScale) -> list[bool]:

@@ -182,7 +182,7 @@ class TrialColumns:
 
     def known(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return the trials with a result that is not doubted, in order."""
-        return self.select("is known", trials, _is_known)
+        return self.select("is known", trials, is_known)
 
     def cached(self, name: str, trials: Sequence[Trial], function: Callable[[], T]) -> T:
         """Return the result of a function of trials, computed anew only where these differ.
@@ -234,7 +234,8 @@ class TrialColumns:
         return old
 
 
-def _is_known(trial: Trial) -> bool:
+def is_known(trial: Trial) -> bool:
+    """Return whether a trial has a result that is not doubted."""
     return trial.is_known
 
 

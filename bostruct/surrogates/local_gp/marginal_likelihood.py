@@ -362,19 +362,17 @@ def maximize_marginal_likelihood(
     hyperparameters: Hyperparameters,
     terms: EnergyTerms = NO_TERMS,
     *,
-    optimize: bool = True,
     fixed_names: Sequence[str] = (),
 ) -> Tensor:
     """Set `hyperparameters` to their most probable values; return log p(y) there.
 
-    Maximized is the marginal likelihood times the priors. Without `optimize` the values stay.
+    Maximized is the marginal likelihood times the priors.
 
     Args:
         energies: Statistics of the energy rows.
         forces: Statistics of the force rows.
         hyperparameters: Standard deviations and their priors.
         terms: Terms beside the environments, whose features are the last ones.
-        optimize: False to keep all values.
         fixed_names: Names of those that stay.
     """
     m = len(energies.moment) - terms.n_features
@@ -402,7 +400,7 @@ def maximize_marginal_likelihood(
         return loss, [slopes[name] for name in free]
 
     with cholesky_only():
-        if optimize and free:
+        if free:
             bounds = {
                 f"raw_{name}": (math.log(value), None)
                 for name, value in hyperparameters.lower_bounds.items()

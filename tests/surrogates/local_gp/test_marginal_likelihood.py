@@ -159,7 +159,7 @@ def test_many_rows_and_any_settings_give_the_same(count, fast):
         hyper = Hyperparameters(1.0, 1.0)
         values = (float(problem.s), float(problem.e), float(problem.f))
         hyper.set_values(values)
-        fixed = maximize_marginal_likelihood(*problem.rows, hyper, optimize=False)
+        fixed = maximize_marginal_likelihood(*problem.rows, hyper, fixed_names=hyper.names)
     V = problem.s**2 * torch.eye(problem.F.shape[1]).double()
     mean = torch.zeros(problem.F.shape[1]).double()
     expected = 0.0
@@ -190,7 +190,7 @@ def test_finds_the_deviations_that_were_drawn_with():
     """From 400 rows of 30 features the deviations are known to a few per cent."""
     problem = Problem(energies=400, forces=900, m=30)
     hyper = Hyperparameters(force_scale=1.0, length_scale=1.0)
-    start = maximize_marginal_likelihood(*problem.rows, hyper, optimize=False)
+    start = maximize_marginal_likelihood(*problem.rows, hyper, fixed_names=hyper.names)
     before = start + hyper.log_prior()
     found = maximize_marginal_likelihood(*problem.rows, hyper)
     assert found + hyper.log_prior() > before + 1
@@ -259,7 +259,7 @@ def test_is_at_rest_at_its_maximum():
 def test_stays_where_it_is_when_told():
     hyper = Hyperparameters(2.0, 3.0)
     before = numbers(hyper)
-    maximize_marginal_likelihood(*Problem().rows, hyper, optimize=False)
+    maximize_marginal_likelihood(*Problem().rows, hyper, fixed_names=hyper.names)
     assert numbers(hyper) == before
 
 
