@@ -230,8 +230,12 @@ def test_interrupted_at_every_transaction_of_a_relaxation(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize(
     ("n", "parts", "first"),
-    [(4, PLAIN, 0), pytest.param(6, CHECKED, 12, marks=pytest.mark.slow)],
-    ids=["plain", "checked"],
+    [
+        (2, PLAIN, 0),
+        pytest.param(4, PLAIN, 0, marks=pytest.mark.slow),
+        pytest.param(6, CHECKED, 12, marks=pytest.mark.slow),
+    ],
+    ids=["two", "plain", "checked"],
 )
 def test_killed_at_every_durable_step(tmp_path, n, parts, first):
     """Whatever is the last thing that lasts, the next run ends with the same log."""
