@@ -3,8 +3,10 @@
 Notation
     r, d        Å   distance of two atoms, sum of their radii
     s           Å   (r² + core²)^1/2, with the core of `pair_term`
+    decay, weight   of a pair of species
     rho         1   density of an atom: the sum over its neighbors of
-                    exp(-decay (s(r) - s(d)) / d) (1 - (r / R)²)³, with R `range_factor` largest d
+                    weight exp(-decay (s(r) - s(d)) / d) (1 - (r / R)²)³, with R `range_factor`
+                    largest d
     x           1   rho / (rho + half), from 0 for an isolated atom to below 1
     v           1   root of x, smooth at 0: (sqrt(x + eps²) - eps) / (sqrt(1 + eps²) - eps)
 
@@ -16,12 +18,15 @@ atom that is pulled out of a cluster has an uncertainty for this term. The root 
 the second moment of bands, in which an atom with one neighbor is as far from one with none as from
 one in a surface. Most data have no atoms with few neighbors, whose energies differ by bond
 energies; so the standard deviation is larger there.
+
+How fast the density of a neighbor decays decides how well energies are described. Decays and
+weights are those that the data make most probable, see `embedding_densities`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, final
@@ -32,12 +37,38 @@ from torch import Tensor
 from bostruct.errors import check_positive
 from bostruct.structures import FixedAtoms, Structures
 from bostruct.surrogates.local_gp import energy_terms_numba
-from bostruct.surrogates.local_gp.energy_terms import Pairs, contiguous_arrays, find_pairs
+from bostruct.surrogates.local_gp.energy_terms import (
+    Amplitude,
+    Pairs,
+    contiguous_arrays,
+    find_pairs,
+)
 from bostruct.surrogates.local_gp.pair_term import SPACING
 from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
 
 ROUGH_FRACTION = 0.2  # of the variance, with half the length scale
+DECAY = 6.0  # typical of metals: 4 to 8 in second-moment potentials (Cleri and Rosato, 1993)
 SMALLEST = 0.1  # eps of the root; densities far below that of one neighbor are alike
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Densities:
+    """Densities that neighbors have, for each pair of species.
+
+    Attributes:
+        decay: `[species, species]`, decay over one bond length, in powers of e.
+        weight: `[species, species]`, density of a neighbor at the bond length.
+    """
+
+    decay: Tensor
+    weight: Tensor
+
+    @classmethod
+    def uniform(cls, decay: float, n_species: int) -> Densities:
+        """Return densities that are alike for all pairs of species."""
+        one = torch.ones(n_species, n_species, dtype=torch.float64)
+        return cls(decay * one, one)
 
 
 @final
@@ -47,7 +78,8 @@ class EmbeddingTerm:
 
     Attributes:
         length_scale: Length scale of the process in v, which is between 0 and 1.
-        decay: Decay of the density of a neighbor over one bond length, in powers of e.
+        decay: Decay of the density of a neighbor over one bond length, in powers of e; None takes
+            the most probable one of each pair of species, and weights of unlike neighbors.
         half_density: The density at which x is 1/2; that of a neighbor at the bond length is 1.
         range_factor: Range of the density over the largest sum of two radii.
         core_factor: Distance below which densities hardly change over the sum of the two radii.
@@ -57,8 +89,8 @@ class EmbeddingTerm:
         InputError: one is not positive.
     """
 
-    length_scale: float = 0.25
-    decay: float = 5.0
+    length_scale: float = 0.5
+    decay: float | None = None
     half_density: float = 6.0
     range_factor: float = 3.0
     core_factor: float = 0.35
@@ -66,14 +98,21 @@ class EmbeddingTerm:
 
     def __post_init__(self) -> None:
         check_positive("length_scale", self.length_scale, "It is a part of the unit interval.")
-        check_positive("decay", self.decay, "It is a number of powers of e.")
+        if self.decay is not None:
+            check_positive("decay", self.decay, "It is a number of powers of e.")
         check_positive("half_density", self.half_density, "It is a number of neighbors.")
         check_positive("range_factor", self.range_factor, "It is a number of bond lengths.")
         check_positive("core_factor", self.core_factor, "It is a fraction of the bond length.")
         check_positive("isolated_factor", self.isolated_factor, "It is a ratio of energies.")
 
-    def build(self, radii: Tensor) -> FittedEmbeddingTerm:
-        """Return the term for species of given radii, `[species]` Å."""
+    def build(self, radii: Tensor, densities: Densities | None = None) -> FittedEmbeddingTerm:
+        """Return the term for some species.
+
+        Args:
+            radii: Radius of each species, `[species]` Å.
+            densities: Densities of their pairs; None for typical ones.
+        """
+        densities = densities or Densities.uniform(self.decay or DECAY, len(radii))
         radii = radii.detach().cpu().double()
         d = radii + radii.unsqueeze(-1)
         core = self.core_factor * d
@@ -86,8 +125,8 @@ class EmbeddingTerm:
             self.range_factor * float(d.max()),
             self.half_density,
             core,
-            self.decay / d,
-            (d.square() + core.square()).sqrt(),
+            densities.decay / d,
+            (d.square() + core.square()).sqrt() + d * densities.weight.log() / densities.decay,
             torch.block_diag(*[root] * len(radii)),
         )
 
@@ -112,8 +151,12 @@ class FittedEmbeddingTerm:
     decay: Tensor
     reference: Tensor
     root: Tensor
-    name: ClassVar[str] = "embedding_term"
     weight_std: ClassVar[None] = None
+
+    @property
+    def amplitudes(self) -> tuple[Amplitude, ...]:
+        """The amplitude of F."""
+        return (Amplitude("embedding_term", self.n_features),)
 
     @property
     def n_features(self) -> int:
@@ -220,6 +263,20 @@ class FittedEmbeddingTerm:
         """Return the constants of the loops, from the half density to the first columns."""
         columns = (self.n_intervals + 3) * torch.arange(len(self.core))
         return [self.half_density, SMALLEST, float(self.n_intervals), columns.numpy()]
+
+    def hyperparameters(self, species: Sequence[int]) -> dict[str, float]:
+        """Return the decay of each pair of species to show, units in the names.
+
+        Args:
+            species: Atomic number of each species.
+        """
+        decays = self.decay.tolist()
+        return {
+            f"embedding_decay_of_Z{a}_Z{b}_per_angstrom": decays[i][j]
+            for i, a in enumerate(species)
+            for j, b in enumerate(species)
+            if i <= j
+        }
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the term exactly."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, final
+from typing import Any, NamedTuple, Protocol, final
 
 import torch
 from torch import Tensor
@@ -49,12 +49,26 @@ class Pairs:
         return i, j, offset, torch.where(i == j, 0.5, 1.0).to(offset)
 
 
+class Amplitude(NamedTuple):
+    """A standard deviation that some weights of a term share, to be fitted.
+
+    Attributes:
+        name: Name of the part of the energy.
+        n_features: Number of features of these weights.
+        typical_factor: Typical value, in units of the typical signal of the environments.
+    """
+
+    name: str
+    n_features: int
+    typical_factor: float = 1.0
+
+
 class EnergyTerm(Protocol):
     """A part of the energy that is linear in finitely many weights."""
 
     @property
-    def name(self) -> str:
-        """Name of the term, and of its amplitude."""
+    def amplitudes(self) -> tuple[Amplitude, ...]:
+        """Amplitudes of all features in their order; none where `weight_std` is given."""
         ...
 
     @property
@@ -69,7 +83,7 @@ class EnergyTerm(Protocol):
 
     @property
     def weight_std(self) -> Tensor | None:
-        """Standard deviations `[m]` eV of the weights; None where one for all is to be fitted."""
+        """Standard deviations `[m]` eV of the weights; None where `amplitudes` are fitted."""
         ...
 
     def features(
@@ -111,7 +125,7 @@ class EnergyTerms:
 
     Attributes:
         terms: The terms.
-        amplitudes: Fitted amplitude of each term that has one, eV; empty before a fit.
+        amplitudes: Values of the fitted amplitudes, eV; empty before a fit.
         unit: Unit of `weight_std`, eV.
     """
 
@@ -128,9 +142,9 @@ class EnergyTerms:
         return iter(self.terms)
 
     @property
-    def amplitude_names(self) -> tuple[str, ...]:
-        """Names of the terms whose amplitude is fitted."""
-        return tuple(term.name for term in self.terms if term.weight_std is None)
+    def fitted_amplitudes(self) -> tuple[Amplitude, ...]:
+        """All amplitudes that are fitted."""
+        return tuple(amplitude for term in self.terms for amplitude in term.amplitudes)
 
     def in_units(self, unit: float) -> EnergyTerms:
         """Return the terms for a fit with energies in a unit, eV."""
@@ -178,11 +192,13 @@ class EnergyTerms:
         return find_pairs(structures, cutoff, fixed_atoms) if cutoff else None
 
     def amplitude_blocks(self, m: int) -> list[slice]:
-        """Return the columns of each term whose amplitude is fitted, after m of environments."""
+        """Return the columns of each fitted amplitude, after m of environments."""
         blocks, start = [], m
         for term in self.terms:
-            if term.weight_std is None:
-                blocks.append(slice(start, start + term.n_features))
+            first = start
+            for amplitude in term.amplitudes:
+                blocks.append(slice(first, first + amplitude.n_features))
+                first += amplitude.n_features
             start += term.n_features
         return blocks
 
@@ -192,14 +208,13 @@ class EnergyTerms:
         Args:
             s: Signal.
             m: Number of inducing environments.
-            amplitudes: Amplitude of each term that has a fitted one.
+            amplitudes: Values of the fitted amplitudes.
         """
         parts, fitted = [s.expand(m)], iter(amplitudes)
         for term in self.terms:
-            given = term.weight_std
-            parts.append(
-                next(fitted).expand(term.n_features) if given is None else given.to(s) / self.unit
-            )
+            parts += [next(fitted).expand(part.n_features) for part in term.amplitudes]
+            if term.weight_std is not None:
+                parts.append(term.weight_std.to(s) / self.unit)
         return torch.cat(parts)
 
     def state(self) -> dict[str, Tensor]:
@@ -212,8 +227,8 @@ class EnergyTerms:
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the amplitudes to show, units in the names."""
-        pairs = zip(self.amplitude_names, self.amplitudes.tolist(), strict=True)
-        return {f"{name}_eV": value for name, value in pairs}
+        pairs = zip(self.fitted_amplitudes, self.amplitudes.tolist(), strict=True)
+        return {f"{amplitude.name}_eV": value for amplitude, value in pairs}
 
 
 NO_TERMS = EnergyTerms()

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from bostruct.descriptors import SOAP, DescriptorGradients
 from bostruct.surrogates.local_gp.dot_product_kernel import DotProductKernel
+from bostruct.surrogates.local_gp.energy_terms import EnergyTerms
 from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics
 from bostruct.surrogates.local_gp.prior_variance import pad_atoms
 from bostruct.surrogates.training_data import Observations
@@ -63,6 +64,24 @@ class ForceRows:
             start += len(forces)
         row = torch.cat(rows).to(data.forces.device)
         return cls(torch.div(row, 3, rounding_mode="floor"), row % 3)
+
+    def term_features(self, terms: EnergyTerms, soap: SOAP, data: Observations) -> Tensor:
+        """Return the features `[b + r, t]` of all terms, of the energies and then of the forces.
+
+        Args:
+            terms: Terms of the energy beside the environments.
+            soap: The descriptor.
+            data: The b structures.
+        """
+        structures, like = data.structures, data.energy
+        species_index = soap.species_index(structures.numbers)
+        with torch.no_grad():
+            energies = terms.append_features(
+                like.new_zeros(len(structures), 0), structures, species_index, structures.index
+            )
+            none = like.new_zeros(len(species_index), 3, 0)
+            forces = terms.append_force_features(none, structures, species_index)
+        return torch.cat((energies, forces[self.atom, self.axis]))
 
     def statistics(self, F: Tensor, data: Observations) -> tuple[RowStatistics, RowStatistics]:
         """Return the sufficient statistics of all energies and of these forces.

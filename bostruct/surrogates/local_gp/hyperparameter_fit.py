@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import final
 
 import torch
 from torch import Tensor
@@ -53,30 +54,11 @@ def fit_hyperparameters(
         pair_repulsion: The pair prior, or None; its force is the scale of data that tell none.
         cutoff: Reach of an atom, Å.
     """
-    unit, length = data.scale.energy, data.scale.length
-    fitted = Hyperparameters(
-        data.force_scale() / data.scale.force,
-        data.length_scale() / length,
-        terms.amplitude_names,
-    )
-    units = (unit, unit, unit / length, *[unit] * len(terms.amplitude_names))
-    fixed_names: tuple[str, ...] = ()
-    if given is not None:
-        fitted.set_values((given[0] / unit, given[1] / unit, given[2] * length / unit))
-        fixed_names = HYPERPARAMETER_NAMES
-    rows = energies.in_units(unit), forces.in_units(unit / length, 1 / length)
-    evidence = maximize_marginal_likelihood(
-        *rows, fitted, terms.in_units(unit), fixed_names=fixed_names
-    )
-    evidence = evidence - energies.n_rows * math.log(unit)
-    evidence = evidence - forces.n_rows * math.log(unit / length)
-    values = [
-        (fitted.value(name).detach() * unit).to(energies.gram)
-        for name, unit in zip(fitted.names, units, strict=True)
-    ]
-    if given is not None:
-        values[:3] = energies.gram.new_tensor(given).unbind()
-    s, e, f, *amplitudes = values
+    fit = ScaledFit(data, terms, given)
+    evidence = fit.maximize(energies, forces)
+    evidence = evidence - energies.n_rows * math.log(data.scale.energy)
+    evidence = evidence - forces.n_rows * math.log(data.scale.force)
+    s, e, f, *amplitudes = fit.values(energies.gram)
     m = len(energies.moment) - terms.n_features
     std = terms.weight_std(s, m, amplitudes)
     if given is None and not _tells_scale(energies, forces, (s, e, f, std), data, m, cutoff):
@@ -84,6 +66,77 @@ def fit_hyperparameters(
         std = terms.weight_std(s, m, amplitudes)
         evidence = log_marginal_likelihood(energies, forces, s, e, f, std)
     return s, e, f, std, evidence
+
+
+@final
+class ScaledFit:
+    """Hyperparameters of some data in the units of the problem, and their fit.
+
+    Args:
+        data: The training data.
+        terms: Terms beside the environments, whose features are the last ones.
+        given: Signal, energy noise and force noise to keep; None fits them.
+    """
+
+    def __init__(
+        self, data: Observations, terms: EnergyTerms, given: tuple[float, float, float] | None
+    ) -> None:
+        self.scale, self.given = data.scale, given
+        self.terms = terms.in_units(data.scale.energy)
+        self.hyperparameters = Hyperparameters(
+            data.force_scale() / data.scale.force,
+            data.length_scale() / data.scale.length,
+            terms.fitted_amplitudes,
+        )
+        self.fixed_names: tuple[str, ...] = ()
+        if given is not None:
+            unit, force = data.scale.energy, data.scale.force
+            self.hyperparameters.set_values((given[0] / unit, given[1] / unit, given[2] / force))
+            self.fixed_names = HYPERPARAMETER_NAMES
+
+    def maximize(self, energies: RowStatistics, forces: RowStatistics) -> Tensor:
+        """Set the most probable values, from those of before; return the log likelihood there.
+
+        Args:
+            energies: Statistics of the energy rows.
+            forces: Statistics of the force rows.
+        """
+        rows = self._in_units(energies, forces)
+        return maximize_marginal_likelihood(
+            *rows, self.hyperparameters, self.terms, fixed_names=self.fixed_names
+        )
+
+    def log_likelihood(self, energies: RowStatistics, forces: RowStatistics) -> Tensor:
+        """Return the log likelihood of other features for the values of now.
+
+        Args:
+            energies: Statistics of the energy rows.
+            forces: Statistics of the force rows.
+        """
+        rows = self._in_units(energies, forces)
+        values = (self.hyperparameters.value(name) for name in self.hyperparameters.names)
+        s, e, f, *amplitudes = (value.detach().to(energies.gram) for value in values)
+        m = len(energies.moment) - self.terms.n_features
+        std = self.terms.weight_std(s, m, amplitudes)
+        return log_marginal_likelihood(*rows, s, e, f, std)
+
+    def values(self, like: Tensor) -> list[Tensor]:
+        """Return signal, energy noise, force noise, eV and eV/Å, and the amplitudes, eV."""
+        unit, names = self.scale.energy, self.hyperparameters.names
+        units = (unit, unit, self.scale.force, *[unit] * (len(names) - 3))
+        values = [
+            (self.hyperparameters.value(name).detach() * unit).to(like)
+            for name, unit in zip(names, units, strict=True)
+        ]
+        if self.given is not None:
+            values[:3] = like.new_tensor(self.given).unbind()
+        return values
+
+    def _in_units(
+        self, energies: RowStatistics, forces: RowStatistics
+    ) -> tuple[RowStatistics, RowStatistics]:
+        unit, length = self.scale.energy, self.scale.length
+        return energies.in_units(unit), forces.in_units(unit / length, 1 / length)
 
 
 def _tells_scale(

@@ -207,7 +207,7 @@ class _Comparison:
         data = data.subsample(min(MAX_PROPOSING, max(2, MAX_ATOMS // a)))
         self.data, self.evidence, b = data, evidence, len(data.structures)
         self.rows = ForceRows.draw(data, min(MAX_FORCES, MAX_PROJECTIONS // (a * a * b)))
-        self.term_features = _term_features(terms, soap, data, self.rows)
+        self.term_features = self.rows.term_features(terms, soap, data)
         self.evidences: dict[LocalKernel, float] = {}
         self.exact: tuple[SOAP, ExactRows] | None = None
 
@@ -227,19 +227,6 @@ class _Comparison:
     def best(self, candidates: list[LocalKernel]) -> LocalKernel:
         """Return the most probable one, the first of equal ones."""
         return max(candidates, key=self)
-
-
-def _term_features(terms: EnergyTerms, soap: SOAP, data: Observations, rows: ForceRows) -> Tensor:
-    """Return the features `[b + r, t]` of all terms, of the energies and then of the forces."""
-    structures, like = data.structures, data.energy
-    species_index = soap.species_index(structures.numbers)
-    with torch.no_grad():
-        energies = terms.append_features(
-            like.new_zeros(len(structures), 0), structures, species_index, structures.index
-        )
-        none = like.new_zeros(len(species_index), 3, 0)
-        forces = terms.append_force_features(none, structures, species_index)
-    return torch.cat((energies, forces[rows.atom, rows.axis]))
 
 
 def _scaled(one: LocalKernel, factor: float) -> LocalKernel:

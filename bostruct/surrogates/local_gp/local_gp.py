@@ -38,7 +38,15 @@ from bostruct.surrogates.local_gp.dot_product_kernel import (
     PowerKernel,
     kernel_from_state,
 )
-from bostruct.surrogates.local_gp.embedding_term import EmbeddingTerm, FittedEmbeddingTerm
+from bostruct.surrogates.local_gp.embedding_densities import (
+    most_probable_densities,
+    with_densities,
+)
+from bostruct.surrogates.local_gp.embedding_term import (
+    Densities,
+    EmbeddingTerm,
+    FittedEmbeddingTerm,
+)
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerm, EnergyTerms
 from bostruct.surrogates.local_gp.force_consistency import (
     ForceConsistency,
@@ -234,6 +242,7 @@ class LocalGP:
         radii = radii.to(structures.positions)
         data, species_energies, terms = self._prepare(structures, soap, radii)
         kernel = self._kernel()
+        terms = self._with_most_probable_densities(terms, soap, structures, radii)
         if self.selection is not None:
             soap, kernel = self._select_kernel(self.selection, soap, structures, radii)
         elif self.species_similarity is None and len(radii) > 1:
@@ -406,6 +415,36 @@ class LocalGP:
 
     def _kernel(self) -> PowerKernel | ExponentialKernel:
         return self.kernel or PowerKernel(self.zeta)
+
+    def _with_most_probable_densities(
+        self, terms: EnergyTerms, soap: SOAP, structures: Structures, radii: Tensor
+    ) -> EnergyTerms:
+        """Return the terms with the densities that the first data make most probable.
+
+        They are cached while these data stay.
+
+        Args:
+            terms: Terms with typical densities.
+            soap: The descriptor.
+            structures: Structures with `energy`, and `forces` where there are any.
+            radii: Radius of each species, `[species]` Å.
+        """
+        description = self.embedding_term
+        if description is None or description.decay is not None:
+            return terms
+        data, _, first_terms = self._prepare(
+            structures[: selection_size(len(structures))], soap, radii
+        )
+        cached: tuple[SOAP, Tensor, Observations, Densities] | None
+        cached = vars(self).get("_last_densities")
+        is_same = cached is not None and cached[0] == soap and torch.equal(cached[1], radii)
+        if cached is None or not is_same or not cached[2].is_identical(data):
+            densities = most_probable_densities(
+                description, radii, first_terms, soap, self._kernel(), data, self.hyperparameters
+            )
+            cached = soap, radii, data, densities
+            vars(self)["_last_densities"] = cached
+        return with_densities(terms, description, radii, cached[3])
 
     def _select_kernel(
         self, selection: KernelSelection, soap: SOAP, structures: Structures, radii: Tensor

@@ -39,12 +39,12 @@ from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
 from bostruct.surrogates.gpytorch_settings import cholesky_only
-from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
+from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, Amplitude, EnergyTerms
 
 HYPERPARAMETER_NAMES = ("signal", "energy_noise", "force_noise")
 PANEL_COLUMNS = 96  # columns of a block of the symmetric product
 MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
-AMPLITUDE_FACTOR = 1.0  # typical amplitude of a term over the typical signal
+JITTERS = (0.0, 1e-14, 1e-12, 1e-10)  # relative to the diagonal
 MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
 
 
@@ -142,7 +142,7 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     Args:
         force_scale: Typical size of the forces, eV/Å.
         length_scale: Length over which energies change, Å.
-        amplitude_names: Names of the terms beside the environments that have an amplitude.
+        amplitudes: Amplitudes of the terms beside the environments.
     """
 
     signal: Tensor
@@ -150,25 +150,28 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     force_noise: Tensor
 
     def __init__(
-        self, force_scale: float, length_scale: float, amplitude_names: Sequence[str] = ()
+        self, force_scale: float, length_scale: float, amplitudes: Sequence[Amplitude] = ()
     ) -> None:
         super().__init__()
-        self.names = (*HYPERPARAMETER_NAMES, *amplitude_names)
+        self.names = (*HYPERPARAMETER_NAMES, *(amplitude.name for amplitude in amplitudes))
+        signal = force_scale * length_scale
         typical = {
-            "signal": (force_scale * length_scale, 2.0, 1e-3),
-            "energy_noise": (0.01 * force_scale * length_scale, 1.5, 0.2),
+            "signal": (signal, 2.0, 1e-3),
+            "energy_noise": (0.01 * signal, 1.5, 0.2),
             "force_noise": (0.03 * force_scale, 1.5, 0.3),
         }
-        amplitude = AMPLITUDE_FACTOR * force_scale * length_scale
-        typical |= {name: (amplitude, 2.0, MIN_AMPLITUDE) for name in amplitude_names}
+        for name, _, factor in amplitudes:
+            typical[name] = factor * signal, 2.0, MIN_AMPLITUDE
         self.lower_bounds: dict[str, float] = {}
-        for name, (start, width, minimum) in typical.items():
-            self.lower_bounds[name] = start * minimum
+        for name, (value, width, minimum) in typical.items():
+            self.lower_bounds[name] = value * minimum
+            # From a small amplitude the likelihood hardly rises, whatever is behind it.
+            start = value if name in HYPERPARAMETER_NAMES else signal
             raw = torch.nn.Parameter(torch.tensor(math.log(start), dtype=torch.float64))
             self.register_parameter(f"raw_{name}", raw)
             positive = Positive(transform=torch.exp, inv_transform=torch.log)
             self.register_constraint(f"raw_{name}", positive)
-            prior = LogNormalPrior(math.log(start), width)
+            prior = LogNormalPrior(math.log(value), width)
             self.register_prior(f"{name}_prior", prior, _prior_closure(name))
 
     def value(self, name: str) -> Tensor:
@@ -219,6 +222,32 @@ def precision_matrix(
     return A + torch.diag_embed((1 / std**2).expand(A.shape[-1]))
 
 
+def precision_cholesky(
+    energies: RowStatistics,
+    forces: RowStatistics,
+    s: Tensor,
+    e: Tensor,
+    f: Tensor,
+    weight_std: Tensor | None = None,
+) -> Tensor:
+    """Return the Cholesky factor of A, with a part of its diagonal added where rounding needs it.
+
+    That is where an amplitude is so many times the noise that other weights are lost in rounding.
+    The arguments are those of `precision_matrix`.
+
+    Raises:
+        torch.linalg.LinAlgError: A is not positive definite beyond rounding.
+    """
+    A = precision_matrix(energies, forces, s, e, f, weight_std)
+    factor: Tensor
+    for jitter in JITTERS:
+        factor, info = torch.linalg.cholesky_ex(A + jitter * A.diagonal().diag_embed())
+        if not bool(info):
+            return factor
+    factor = torch.linalg.cholesky(A)
+    return factor
+
+
 def weighted_moment(
     energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
 ) -> Tensor:
@@ -239,7 +268,7 @@ def weight_posterior(
 
     The arguments are those of `precision_matrix`.
     """
-    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f, weight_std))
+    factor = precision_cholesky(energies, forces, s, e, f, weight_std)
     return factor, solve(factor, weighted_moment(energies, forces, s, e, f))
 
 
@@ -261,7 +290,7 @@ def log_marginal_likelihood(
     The arguments are those of `precision_matrix`.
     """
     v = weighted_moment(energies, forces, s, e, f)
-    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f, weight_std))
+    factor = precision_cholesky(energies, forces, s, e, f, weight_std)
     return _log_density(energies, forces, s, e, f, v, factor, weight_std)
 
 
@@ -320,7 +349,7 @@ def value_and_gradient(
         The logarithm, a scalar, and its derivatives `[3 + t]`.
     """
     v = weighted_moment(energies, forces, s, e, f)
-    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f, weight_std))
+    factor = precision_cholesky(energies, forces, s, e, f, weight_std)
     w = solve(factor, v)
     covariance = torch.cholesky_inverse(factor)  # the traces need all of it
     std = s.expand(len(w)) if weight_std is None else weight_std
@@ -351,7 +380,7 @@ def degrees_of_freedom(
 
     The arguments are those of `precision_matrix`.
     """
-    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f, weight_std))
+    factor = precision_cholesky(energies, forces, s, e, f, weight_std)
     std = s if weight_std is None else weight_std
     return 1 - torch.cholesky_inverse(factor).diagonal() / std**2
 

@@ -55,6 +55,7 @@ from bostruct.surrogates.local_gp.dot_product_kernel import (
     PowerKernel,
     kernel_to_state,
 )
+from bostruct.surrogates.local_gp.embedding_term import FittedEmbeddingTerm
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments, energy_kernel
 from bostruct.surrogates.local_gp.misfit import (
@@ -282,6 +283,9 @@ class LocalGPModel(EnergyModel):
             if (value := getattr(self.soap, name)) != getattr(SOAP, name):
                 numbers[name] = float(value)
         numbers |= self.kernel.hyperparameters() | self.terms.hyperparameters()
+        for term in self.terms:
+            if isinstance(term, FittedEmbeddingTerm):
+                numbers |= term.hyperparameters(self.soap.species)
         for number, value in zip(self.soap.species, fit.species_energies, strict=True):
             numbers[f"energy_per_atom_of_Z{number}_eV"] = float(value)
         return numbers

@@ -7,12 +7,17 @@ Notation
     u           1   log(r² + core²) / 2, the logarithm of the distance where atoms do not overlap
     R           Å   `range_factor` times the largest d
 
-    E = sum over pairs and images of g(u) (1 - (r / R)²)³
+    E = sum over pairs and images of (g(u) + h(u)) (1 - (r / R)²)³
 
 There is one process g for each pair of species, with a standard deviation proportional to
-exp(-`power` u), 1 where exp(u) = d. Since u is a logarithm, the process is stiffer at
-small distances as all interactions are, and lengths have no unit; since it ends at the core, the
-energy of atoms on top of each other is unknown, not zero.
+2 / (exp(2 u) + exp(6 u)) in units where exp(u) is 1 at d: bonds, and what decays like dispersion.
+Charges interact farther: h has another amplitude, a longer length scale, and a standard deviation
+proportional to exp(-u). It is expected to be small, and data of ions make it large; without it,
+what a cluster tells of bonds would be uncertain by the many far pairs of a crystal.
+
+Since u is a logarithm, the processes are stiffer at small distances as all interactions are, and
+lengths have no unit; since it ends at the core, the energy of atoms on top of each other is
+unknown, not zero.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ from bostruct.errors import check_positive
 from bostruct.structures import FixedAtoms, Structures
 from bostruct.surrogates.local_gp import energy_terms_numba
 from bostruct.surrogates.local_gp.energy_terms import (
+    Amplitude,
     Pairs,
     contiguous_arrays,
     find_pairs,
@@ -38,34 +44,38 @@ from bostruct.surrogates.local_gp.energy_terms import (
 from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
 
 SPACING = 0.45  # of two splines, in units of the length scale
+NEAR_POWER, FAR_POWER, LONG_RANGE_POWER = 2.0, 6.0, 1.0
+"""Powers of the distance by which typical energies decrease: of g within d and beyond, and of h."""
+
+TYPICAL_LONG_RANGE = 0.01  # amplitude of h over that of g where there are no charges
 ROUNDING = 1e-9  # relative, so that no distance within the range is after the last spline
 
 
 @final
 @dataclass(frozen=True)
 class PairTerm:
-    """A Gaussian process of the distance for each pair of species.
+    """Gaussian processes of the distance for each pair of species.
 
     Attributes:
-        length_scale: Length scale of the process in the logarithm of the distance.
+        length_scale: Length scale in the logarithm of the distance.
+        long_range_length_scale: Length scale of what decays slowly.
         range_factor: Range over the largest sum of two radii.
         core_factor: Distance below which energies hardly change over the sum of the two radii.
-        power: Power of the distance by which typical energies decrease.
 
     Raises:
         InputError: one is not positive.
     """
 
     length_scale: float = 0.18
+    long_range_length_scale: float = 0.5
     range_factor: float = 4.0
     core_factor: float = 0.35
-    power: float = 2.0
 
     def __post_init__(self) -> None:
-        check_positive("length_scale", self.length_scale, "It is a ratio of distances.")
+        for name in ("length_scale", "long_range_length_scale"):
+            check_positive(name, getattr(self, name), "It is a ratio of distances.")
         check_positive("range_factor", self.range_factor, "It is a number of bond lengths.")
         check_positive("core_factor", self.core_factor, "It is a fraction of the bond length.")
-        check_positive("power", self.power, "It is the exponent of a power law.")
 
     def build(self, radii: Tensor) -> FittedPairTerm:
         """Return the term for species of given radii, `[species]` Å."""
@@ -76,12 +86,15 @@ class PairTerm:
         largest = torch.log1p((cutoff / core).square()) / 2  # [types] of u - log(core)
         sizes = (largest / (SPACING * self.length_scale)).ceil().to(torch.int64)
         spacing = largest / sizes
-        roots = []
+        roots: tuple[list[Tensor], list[Tensor]] = ([], [])  # of g, of h
         for n, h in zip(sizes.tolist(), spacing.tolist(), strict=True):
             u = h * torch.arange(-1, n + 2, dtype=torch.float64) + math.log(self.core_factor)
-            std = torch.exp(-self.power * u).unsqueeze(-1)
-            roots.append(std * spline_root(n, self.length_scale / h))
-        return FittedPairTerm(cutoff, core, sizes, torch.block_diag(*roots))
+            std = 2 / (torch.exp(NEAR_POWER * u) + torch.exp(FAR_POWER * u))
+            roots[0].append(std.unsqueeze(-1) * spline_root(n, self.length_scale / h))
+            std = torch.exp(-LONG_RANGE_POWER * u)
+            roots[1].append(std.unsqueeze(-1) * spline_root(n, self.long_range_length_scale / h))
+        short, long = (torch.block_diag(*each) for each in roots)
+        return FittedPairTerm(cutoff, core, sizes, torch.cat((short, long), -1), short.shape[1])
 
 
 @final
@@ -94,14 +107,22 @@ class FittedPairTerm:
         core: `[types]` Å, core of each pair of species.
         n_intervals: `[types]`, number of intervals of the splines of each.
         root: `[K, m]`, root of the covariance of all coefficients.
+        n_short: Number of features of g, the first ones.
     """
 
     cutoff: float
     core: Tensor
     n_intervals: Tensor
     root: Tensor
-    name: ClassVar[str] = "pair_term"
+    n_short: int
     weight_std: ClassVar[None] = None
+
+    @property
+    def amplitudes(self) -> tuple[Amplitude, ...]:
+        """Amplitudes of g and of h."""
+        n_long = self.n_features - self.n_short
+        long_range = Amplitude("long_range_pairs", n_long, TYPICAL_LONG_RANGE)
+        return Amplitude("pair_term", self.n_short), long_range
 
     @property
     def n_features(self) -> int:
@@ -188,6 +209,7 @@ class FittedPairTerm:
             "pair_term_core": self.core,
             "pair_term_intervals": self.n_intervals,
             "pair_term_root": self.root,
+            "pair_term_short": torch.tensor(self.n_short),
         }
 
     @classmethod
@@ -195,8 +217,11 @@ class FittedPairTerm:
         """Return the term that `state` was taken from; None if there is none."""
         if "pair_term_root" not in state:
             return None
-        tensors = (state[f"pair_term_{name}"].cpu() for name in ("core", "intervals", "root"))
-        return cls(float(state["pair_term_cutoff"]), *tensors)
+        core, intervals, root = (
+            state[f"pair_term_{name}"].cpu() for name in ("core", "intervals", "root")
+        )
+        cutoff, n_short = float(state["pair_term_cutoff"]), int(state["pair_term_short"])
+        return cls(cutoff, core, intervals, root, n_short)
 
     def _fixed_sums(self, fixed_atoms: FixedAtoms, species_index: Tensor) -> Tensor:
         """Return the sums `[1, K]` over pairs of fixed atoms, cached."""

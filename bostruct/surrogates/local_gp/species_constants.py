@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bostruct.errors import check_positive
 from bostruct.structures import FixedAtoms, Structures
-from bostruct.surrogates.local_gp.energy_terms import Pairs
+from bostruct.surrogates.local_gp.energy_terms import Amplitude, Pairs
 
 MIN_SINGULAR_VALUE = 1e-3  # relative; compositions of some hundred atoms differ by more
 
@@ -79,7 +79,7 @@ class FittedSpeciesConstants:
 
     directions: Tensor
     weight_std: Tensor
-    name: ClassVar[str] = "species_constants"
+    amplitudes: ClassVar[tuple[Amplitude, ...]] = ()
     cutoff: ClassVar[float] = 0.0
 
     @property
