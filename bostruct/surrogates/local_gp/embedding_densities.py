@@ -90,7 +90,10 @@ def most_probable_densities(
             moved = theta.copy()
             moved[k] += STEP
             slopes[k] = (float(fit.log_likelihood(*statistics(moved))) - value) / STEP
-        prior = float(fit.hyperparameters.log_prior().detach()) - float(np.square(theta / width).sum()) / 2
+        prior = (
+            float(fit.hyperparameters.log_prior().detach())
+            - float(np.square(theta / width).sum()) / 2
+        )
         return -value - prior, theta / width**2 - slopes
 
     start = np.zeros_like(width)

@@ -44,10 +44,15 @@ from bostruct.surrogates.local_gp.energy_terms import (
     find_pairs,
 )
 from bostruct.surrogates.local_gp.pair_term import SPACING
-from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
+from bostruct.surrogates.local_gp.spline_process import (
+    matern_5_2,
+    spline_root,
+    spline_slopes,
+    splines,
+)
 
-ROUGH_FRACTION = 0.2  # of the variance, with half the length scale
 DECAY = 6.0  # typical of metals: 4 to 8 in second-moment potentials (Cleri and Rosato, 1993)
+ISOLATED_WIDTH = 0.5  # in v, within which an atom is nearly isolated
 SMALLEST = 0.1  # eps of the root; densities far below that of one neighbor are alike
 
 
@@ -89,7 +94,7 @@ class EmbeddingTerm:
         InputError: one is not positive.
     """
 
-    length_scale: float = 0.5
+    length_scale: float = 1.0
     decay: float | None = None
     half_density: float = 6.0
     range_factor: float = 3.0
@@ -118,9 +123,9 @@ class EmbeddingTerm:
         core = self.core_factor * d
         n = -int(-1 // (SPACING * self.length_scale))
         v = torch.arange(-1, n + 2, dtype=torch.float64) / n
-        isolated = torch.exp(-(v / self.length_scale).square() / 2)
+        isolated = torch.exp(-(v / ISOLATED_WIDTH).square() / 2)
         std = 1 + (self.isolated_factor - 1) * isolated
-        root = std.unsqueeze(-1) * spline_root(n, self.length_scale * n, ROUGH_FRACTION)
+        root = spline_root(self.length_scale * n, std, matern_5_2)
         return FittedEmbeddingTerm(
             self.range_factor * float(d.max()),
             self.half_density,

@@ -45,6 +45,8 @@ HYPERPARAMETER_NAMES = ("signal", "energy_noise", "force_noise")
 PANEL_COLUMNS = 96  # columns of a block of the symmetric product
 MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
 JITTERS = (0.0, 1e-14, 1e-12, 1e-10)  # relative to the diagonal
+MIN_ENERGY_NOISE, MIN_FORCE_NOISE = 0.03, 0.1  # in units of the typical ones
+MIN_SIGNAL = 1e-3
 MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
 
 
@@ -156,9 +158,9 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
         self.names = (*HYPERPARAMETER_NAMES, *(amplitude.name for amplitude in amplitudes))
         signal = force_scale * length_scale
         typical = {
-            "signal": (signal, 2.0, 1e-3),
-            "energy_noise": (0.01 * signal, 1.5, 0.2),
-            "force_noise": (0.03 * force_scale, 1.5, 0.3),
+            "signal": (signal, 2.0, MIN_SIGNAL),
+            "energy_noise": (0.01 * signal, 1.5, MIN_ENERGY_NOISE),
+            "force_noise": (0.03 * force_scale, 1.5, MIN_FORCE_NOISE),
         }
         for name, _, factor in amplitudes:
             typical[name] = factor * signal, 2.0, MIN_AMPLITUDE

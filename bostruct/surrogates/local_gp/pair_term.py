@@ -41,9 +41,15 @@ from bostruct.surrogates.local_gp.energy_terms import (
     find_pairs,
     pair_types,
 )
-from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
+from bostruct.surrogates.local_gp.spline_process import (
+    matern_5_2,
+    spline_root,
+    spline_slopes,
+    splines,
+    squared_exponential,
+)
 
-SPACING = 0.45  # of two splines, in units of the length scale
+SPACING = 0.1  # of two splines, in units of the length scale
 NEAR_POWER, FAR_POWER, LONG_RANGE_POWER = 2.0, 6.0, 1.0
 """Powers of the distance by which typical energies decrease: of g within d and beyond, and of h."""
 
@@ -66,7 +72,7 @@ class PairTerm:
         InputError: one is not positive.
     """
 
-    length_scale: float = 0.18
+    length_scale: float = 0.36
     long_range_length_scale: float = 0.5
     range_factor: float = 4.0
     core_factor: float = 0.35
@@ -90,9 +96,10 @@ class PairTerm:
         for n, h in zip(sizes.tolist(), spacing.tolist(), strict=True):
             u = h * torch.arange(-1, n + 2, dtype=torch.float64) + math.log(self.core_factor)
             std = 2 / (torch.exp(NEAR_POWER * u) + torch.exp(FAR_POWER * u))
-            roots[0].append(std.unsqueeze(-1) * spline_root(n, self.length_scale / h))
+            roots[0].append(spline_root(self.length_scale / h, std, matern_5_2))
             std = torch.exp(-LONG_RANGE_POWER * u)
-            roots[1].append(std.unsqueeze(-1) * spline_root(n, self.long_range_length_scale / h))
+            smooth = self.long_range_length_scale / h
+            roots[1].append(spline_root(smooth, std, squared_exponential))
         short, long = (torch.block_diag(*each) for each in roots)
         return FittedPairTerm(cutoff, core, sizes, torch.cat((short, long), -1), short.shape[1])
 
