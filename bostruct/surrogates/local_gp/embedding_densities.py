@@ -2,7 +2,7 @@
 
 Notation
     theta  [p]   logarithms of the decays of all pairs of species over a typical one, then those of
-                 the weights of unlike neighbors
+                 their weights; one species has none, since its energies do not depend on it
     phi          amplitudes and noises, the hyperparameters of `marginal_likelihood`
     log p        log marginal likelihood of some energies and force components, times priors
 
@@ -47,7 +47,7 @@ MAX_LOG_FACTOR = 1.2
 """Largest logarithm of a decay over the typical one, and of a weight."""
 
 STEP = 1e-4  # of the differences, in theta
-TOLERANCE = 0.5  # of the derivatives of log p
+TOLERANCE, RELATIVE_TOLERANCE = 0.5, 1e-3  # of the derivatives of log p, of its increase
 MAX_ITERATIONS = 15
 
 
@@ -98,7 +98,7 @@ def most_probable_densities(
 
     start = np.zeros_like(width)
     bounds = [(-MAX_LOG_FACTOR, MAX_LOG_FACTOR)] * len(start)
-    options = {"maxiter": MAX_ITERATIONS, "gtol": TOLERANCE}
+    options = {"maxiter": MAX_ITERATIONS, "gtol": TOLERANCE, "ftol": RELATIVE_TOLERANCE}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return densities_of(found.x, len(radii))
 
@@ -121,16 +121,17 @@ def with_densities(
 
 def densities_of(theta: NDArray[np.float64], n_species: int) -> Densities:
     """Return the densities that theta `[p]` stands for."""
-    values = torch.from_numpy(theta).double()
     types = pair_types(n_species)
-    n_types = int(types.max()) + 1
-    logarithm = torch.zeros(n_species, n_species, dtype=torch.float64)
-    row, column = torch.triu_indices(n_species, n_species, 1)
-    logarithm[row, column] = logarithm[column, row] = values[n_types:]
-    return Densities(DECAY * values[:n_types].exp()[types], logarithm.exp())
+    decays, weights = (
+        torch.from_numpy(theta)
+        .double()
+        .split([int(types.max()) + 1, len(theta) - int(types.max()) - 1])
+    )
+    weight = weights.exp()[types] if n_species > 1 else torch.ones(1, 1, dtype=torch.float64)
+    return Densities(DECAY * decays.exp()[types], weight)
 
 
 def _widths(n_species: int) -> NDArray[np.float64]:
-    n_unlike = n_species * (n_species - 1) // 2
-    widths = [DECAY_WIDTH] * (n_unlike + n_species) + [WEIGHT_WIDTH] * n_unlike
-    return np.array(widths)
+    n_types = n_species * (n_species + 1) // 2
+    n_weights = n_types if n_species > 1 else 0
+    return np.array([DECAY_WIDTH] * n_types + [WEIGHT_WIDTH] * n_weights)

@@ -52,7 +52,7 @@ from bostruct.surrogates.local_gp.spline_process import (
 )
 
 DECAY = 6.0  # typical of metals: 4 to 8 in second-moment potentials (Cleri and Rosato, 1993)
-ISOLATED_WIDTH = 0.5  # in v, within which an atom is nearly isolated
+ISOLATED_WIDTH = 0.3  # in v, within which an atom is nearly isolated
 SMALLEST = 0.1  # eps of the root; densities far below that of one neighbor are alike
 
 

@@ -223,11 +223,15 @@ def test_features_and_deviations_stand_in_one_order(case):
         torch.testing.assert_close(block, features(part, structures, species))
     forces = terms.append_force_features(torch.zeros(8, 3, 1).double(), structures, species)
     assert (forces[..., -2:] == 0).all()
-    std = terms.weight_std(one[0], 4, [3 * one[0], 5 * one[0]])
+    std = terms.weight_std(one[0], 4, [3 * one[0], 5 * one[0], 7 * one[0]])
     blocks = terms.amplitude_blocks(4)
-    assert [float(std[block].unique()) for block in blocks] == [3.0, 5.0]
-    assert [block.start for block in blocks] == [4, 4 + sizes[0]]
+    assert [float(std[block].unique()) for block in blocks] == [3.0, 5.0, 7.0]
+    assert [block.start for block in blocks] == [4, 4 + parts[0].n_short, 4 + sizes[0]]
     assert float(std[:4].unique()) == 1.0
     torch.testing.assert_close(std[-2:], constants.weight_std)
-    assert terms.with_amplitudes(std, 4).amplitudes.tolist() == [3.0, 5.0]
-    assert terms.amplitude_names == ("pair_term", "embedding_term")
+    fitted = terms.with_amplitudes(std, 4)
+    assert fitted.hyperparameters() == {
+        "pair_term_eV": 3.0,
+        "long_range_pairs_eV": 5.0,
+        "embedding_term_eV": 7.0,
+    }

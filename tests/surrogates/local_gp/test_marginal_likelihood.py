@@ -303,7 +303,7 @@ def test_scales_with_the_unit_of_energy():
 @pytest.mark.parametrize("count", [1, 2])
 def test_two_structures_do_not_run_away(data, count):
     """The priors hold deviations that so few data say little about."""
-    found = LocalGP().fit(data[:count])
+    found = LocalGP(pair_term=None, embedding_term=None).fit(data[:count])
     hyper = found.hyperparameters()
     scale = float(data[:count].forces.square().mean().sqrt())
     assert 0.01 * scale < hyper["signal_eV"] < 100 * scale

@@ -1,8 +1,15 @@
 """Splines with correlated coefficients, against their closed forms."""
 
+import pytest
 import torch
 
-from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
+from bostruct.surrogates.local_gp.spline_process import (
+    matern_5_2,
+    spline_root,
+    spline_slopes,
+    splines,
+    squared_exponential,
+)
 
 N = 12
 T = torch.linspace(0, N, 601, dtype=torch.float64)[:-1]
@@ -24,23 +31,29 @@ def test_slopes_are_central_differences():
     torch.testing.assert_close(spline_slopes(t, N), expected, rtol=0, atol=1e-9)
 
 
-def test_the_kernel_is_nearly_a_squared_exponential():
-    """Smoothed by the splines, whose variance 1/3 adds to either side."""
-    length = 2.2
-    phi = splines(T, N) @ spline_root(N, length)
-    gap = T - T.unsqueeze(-1)
-    expected = torch.exp(-gap.square() / (2 * (length**2 + 2 / 3)))
-    assert (phi @ phi.T - expected).abs().max() < 0.03
+@pytest.mark.parametrize("kernel", [squared_exponential, matern_5_2])
+def test_the_process_has_nearly_its_kernel(kernel):
+    """Smoothed by the splines."""
+    length = 4.0
+    phi = splines(T, N) @ spline_root(length, torch.ones(N + 3).double(), kernel)
+    gap = (T - T.unsqueeze(-1)).abs()
+    assert (phi @ phi.T - kernel(gap / length)).abs().max() < 0.05
     assert (phi.square().sum(-1) - 1).abs().max() < 0.01
+
+
+def test_the_deviation_may_vary():
+    std = torch.linspace(1, 3, N + 3).double()
+    phi = splines(T, N) @ spline_root(4.0, std, matern_5_2)
+    expected = torch.lerp(std[1], std[-2], T / N)
+    torch.testing.assert_close(phi.norm(dim=-1), expected, rtol=0.02, atol=0)
 
 
 def test_a_rough_process_is_less_sure_beyond_its_data():
     """Known without noise over a half, its deviation in the other half grows at once."""
     B = splines(T, N)
     sigma = []
-    for rough in (0.0, 0.2):
-        phi = B @ spline_root(N, 2.2, rough)
-        assert (phi.square().sum(-1) - 1).abs().max() < 0.03
+    for kernel in (squared_exponential, matern_5_2):
+        phi = B @ spline_root(2.2, torch.ones(N + 3).double(), kernel)
         known, beyond = phi[T < 6], phi[(T > 7.4) & (T < 7.5)]
         A = torch.eye(phi.shape[1]).double() + 1e8 * known.T @ known
         sigma.append((beyond @ torch.linalg.solve(A, beyond.T)).diagonal().mean().sqrt())
