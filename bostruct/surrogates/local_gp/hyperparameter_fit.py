@@ -10,7 +10,9 @@ import math
 from dataclasses import replace
 from typing import final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bostruct.structures import neighbor_table
@@ -23,6 +25,7 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     degrees_of_freedom,
     log_marginal_likelihood,
     maximize_marginal_likelihood,
+    value_and_gradient,
 )
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.training_data import Observations, species_counts
@@ -95,30 +98,74 @@ class ScaledFit:
             self.fixed_names = HYPERPARAMETER_NAMES
 
     def maximize(self, energies: RowStatistics, forces: RowStatistics) -> Tensor:
-        """Set the most probable values, from those of before; return the log likelihood there.
+        """Set the most probable values; return the log likelihood there.
 
         Args:
             energies: Statistics of the energy rows.
             forces: Statistics of the force rows.
         """
-        rows = self._in_units(energies, forces)
+        force = self.scale.force
+        scaled = forces.in_units(force, 1 / self.scale.length)
+        return self.maximize_scaled(energies.in_units(self.scale.energy), scaled)
+
+    def maximize_scaled(self, energies: RowStatistics, forces: RowStatistics) -> Tensor:
+        """Set the most probable values; return the log likelihood there.
+
+        Args:
+            energies: Statistics of the energy rows in units of the problem.
+            forces: Statistics of the force rows in units of the problem.
+        """
         return maximize_marginal_likelihood(
-            *rows, self.hyperparameters, self.terms, fixed_names=self.fixed_names
+            energies, forces, self.hyperparameters, self.terms, fixed_names=self.fixed_names
         )
 
-    def log_likelihood(self, energies: RowStatistics, forces: RowStatistics) -> Tensor:
-        """Return the log likelihood of other features for the values of now.
+    def log_posterior(
+        self, energies: RowStatistics, forces: RowStatistics
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Return log likelihood plus log prior, and derivatives by all logarithms.
 
         Args:
-            energies: Statistics of the energy rows.
-            forces: Statistics of the force rows.
+            energies: Statistics of the energy rows in units of the problem.
+            forces: Statistics of the force rows in units of the problem.
         """
-        rows = self._in_units(energies, forces)
-        values = (self.hyperparameters.value(name) for name in self.hyperparameters.names)
-        s, e, f, *amplitudes = (value.detach().to(energies.gram) for value in values)
         m = len(energies.moment) - self.terms.n_features
-        std = self.terms.weight_std(s, m, amplitudes)
-        return log_marginal_likelihood(*rows, s, e, f, std)
+        blocks = self.terms.amplitude_blocks(m)
+        with torch.no_grad():
+            values = self.scaled_values(energies.gram)
+            value, slopes = value_and_gradient(energies, forces, *values, blocks, m)
+        prior = self.hyperparameters.log_prior()
+        parameters = list(self.hyperparameters.parameters())
+        slopes = slopes + torch.stack(torch.autograd.grad(prior, parameters)).to(slopes)
+        return float(value) + float(prior.detach()), slopes.cpu().numpy()
+
+    def logarithms(self) -> NDArray[np.float64]:
+        """Return the logarithms of all values in units of the problem."""
+        return np.array([float(raw.detach()) for raw in self.hyperparameters.parameters()])
+
+    def set_logarithms(self, logarithms: NDArray[np.float64]) -> None:
+        """Set all values from their logarithms in units of the problem."""
+        for raw, value in zip(self.hyperparameters.parameters(), logarithms, strict=True):
+            raw.data.fill_(value)
+
+    def bounds(self) -> list[tuple[float, float | None]]:
+        """Return bounds of the logarithms; those of kept values hold them."""
+        limits = self.hyperparameters.lower_bounds
+        pairs = zip(self.hyperparameters.names, self.logarithms().tolist(), strict=True)
+        return [
+            (value, value) if name in self.fixed_names else (math.log(limits[name]), None)
+            for name, value in pairs
+        ]
+
+    def scaled_values(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return signal, energy noise, force noise, and those of all weights `[m]`, in units.
+
+        Args:
+            like: `[..., m]`, features or their products.
+        """
+        values = (self.hyperparameters.value(name) for name in self.hyperparameters.names)
+        s, e, f, *amplitudes = (value.detach().to(like) for value in values)
+        m = like.shape[-1] - self.terms.n_features
+        return s, e, f, self.terms.weight_std(s, m, amplitudes)
 
     def values(self, like: Tensor) -> list[Tensor]:
         """Return signal, energy noise, force noise, eV and eV/Å, and the amplitudes, eV."""
@@ -131,12 +178,6 @@ class ScaledFit:
         if self.given is not None:
             values[:3] = like.new_tensor(self.given).unbind()
         return values
-
-    def _in_units(
-        self, energies: RowStatistics, forces: RowStatistics
-    ) -> tuple[RowStatistics, RowStatistics]:
-        unit, length = self.scale.energy, self.scale.length
-        return energies.in_units(unit), forces.in_units(unit / length, 1 / length)
 
 
 def _tells_scale(

@@ -9,11 +9,18 @@ import torch
 from bostruct.spaces import Cluster
 from bostruct.structures import Structures
 from bostruct.surrogates import EmbeddingTerm, LocalGP
-from bostruct.surrogates.local_gp.embedding_densities import densities_of
+from bostruct.surrogates.local_gp.dot_product_kernel import PowerKernel
+from bostruct.surrogates.local_gp.embedding_densities import JointLikelihood, densities_of
 from bostruct.surrogates.local_gp.embedding_term import DECAY, FittedEmbeddingTerm
 
 DECAYS = {("Cu", "Cu"): 4.6, ("Au", "Cu"): 6.1, ("Au", "Au"): 8.1}  # 2 q of Cleri and Rosato
 HOPPING = {("Cu", "Cu"): 1.2, ("Au", "Cu"): 1.6, ("Au", "Au"): 1.8}  # eV
+
+
+def effective(decay):
+    """Return the decay at the bond length that does what one without core and cutoff does."""
+    core, inverse_range = 0.35, 1 / 3.0
+    return (decay - 6 * inverse_range**2 / (1 - inverse_range**2)) * (1 + core**2) ** 0.5
 
 
 def second_moment(structures, radii):
@@ -73,14 +80,14 @@ def copper():
 
 
 def test_the_decay_of_a_metal_is_found(copper):
-    assert float(decays(copper)) == pytest.approx(DECAYS["Cu", "Cu"], rel=0.1)
+    assert float(decays(copper)) == pytest.approx(effective(DECAYS["Cu", "Cu"]), rel=0.03)
 
 
 def test_decays_of_pairs_of_species_are_found():
     found = decays(labeled("Cu5Au5", second_moment, n=8))
     assert torch.equal(found, found.T)
-    expected = torch.tensor([[4.6, 6.1], [6.1, 8.1]], dtype=torch.float64)
-    torch.testing.assert_close(found, expected, rtol=0.15, atol=0)
+    expected = effective(torch.tensor([[4.6, 6.1], [6.1, 8.1]], dtype=torch.float64))
+    torch.testing.assert_close(found, expected, rtol=0.03, atol=0)
 
 
 def test_without_densities_they_stay_typical():
@@ -100,6 +107,22 @@ def test_they_improve_predictions(copper):
         model = LocalGP(embedding_term=EmbeddingTerm(decay=decay)).fit(train)
         errors.append(float((model.predict(test).forces - test.forces).abs().mean()))
     assert errors[0] < errors[1] / 2
+
+
+def test_derivatives_are_central_differences():
+    structures = labeled("Cu3Au3", second_moment, n=3)
+    surrogate = LocalGP()
+    soap, radii = surrogate.descriptor(structures)
+    data, _, terms = surrogate._prepare(structures, soap, radii)
+    description = surrogate.embedding_term
+    likelihood = JointLikelihood(description, radii, terms, soap, PowerKernel(3), data, None)
+    theta = np.array([0.1, -0.1, 0.2, 0.05, 0.1, -0.2])
+    x = np.concatenate((likelihood.fit.logarithms() + 0.1, theta))
+    _, slopes = likelihood.loss(x)
+    for k in range(len(x)):
+        step = 1e-4 * np.eye(len(x))[k]
+        expected = (likelihood.loss(x + step)[0] - likelihood.loss(x - step)[0]) / 2e-4
+        assert slopes[k] == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize("unit", [2.0**-6, 2.0**6])
