@@ -94,7 +94,7 @@ class EmbeddingTerm:
         InputError: one is not positive.
     """
 
-    length_scale: float = 1.0
+    length_scale: float = 0.6
     decay: float | None = None
     half_density: float = 6.0
     range_factor: float = 3.0
