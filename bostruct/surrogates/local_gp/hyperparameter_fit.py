@@ -23,6 +23,7 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     log_marginal_likelihood,
     maximize_marginal_likelihood,
 )
+from bostruct.surrogates.local_gp.spectral_likelihood import SpectralLikelihood
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.training_data import Observations, species_counts
 
@@ -65,8 +66,13 @@ def fit_hyperparameters(
         fitted.set_values((given[0] / unit, given[1] / unit, given[2] * length / unit))
         fixed_names = HYPERPARAMETER_NAMES
     rows = energies.in_units(unit), forces.in_units(unit / length, 1 / length)
+    spectral = SpectralLikelihood.of(*rows, len(energies.moment) - terms.n_features)
     evidence = maximize_marginal_likelihood(
-        *rows, fitted, terms.in_units(unit), fixed_names=fixed_names
+        *rows,
+        fitted,
+        terms.in_units(unit),
+        fixed_names=fixed_names,
+        evaluate=None if spectral is None else spectral.value_and_gradient,
     )
     evidence = evidence - energies.n_rows * math.log(unit)
     evidence = evidence - forces.n_rows * math.log(unit / length)
