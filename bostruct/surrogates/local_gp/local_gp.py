@@ -33,6 +33,7 @@ from bostruct.errors import (
 )
 from bostruct.spaces import Space
 from bostruct.structures import Structures
+from bostruct.surrogates.force_consistency import ForceConsistency
 from bostruct.surrogates.local_gp.dot_product_kernel import (
     ExponentialKernel,
     PowerKernel,
@@ -41,7 +42,6 @@ from bostruct.surrogates.local_gp.dot_product_kernel import (
 from bostruct.surrogates.local_gp.embedding_term import EmbeddingTerm, FittedEmbeddingTerm
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerm, EnergyTerms
 from bostruct.surrogates.local_gp.force_consistency import (
-    ForceConsistency,
     comparable_structures,
     compare_energies,
 )
