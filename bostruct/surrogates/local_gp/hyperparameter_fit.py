@@ -39,6 +39,7 @@ def fit_hyperparameters(
     given: tuple[float, float, float] | None,
     pair_repulsion: PairRepulsion | None,
     cutoff: float,
+    spectral: SpectralLikelihood | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood.
 
@@ -53,6 +54,8 @@ def fit_hyperparameters(
         given: Signal, energy noise and force noise to keep; None fits them.
         pair_repulsion: The pair prior, or None; its force is the scale of data that tell none.
         cutoff: Reach of an atom, Å.
+        spectral: Likelihood of these rows, or of some that differ in their residual variances;
+            by default it is made where it saves time.
     """
     unit, length = data.scale.energy, data.scale.length
     fitted = Hyperparameters(
@@ -66,7 +69,10 @@ def fit_hyperparameters(
         fitted.set_values((given[0] / unit, given[1] / unit, given[2] * length / unit))
         fixed_names = HYPERPARAMETER_NAMES
     rows = energies.in_units(unit), forces.in_units(unit / length, 1 / length)
-    spectral = SpectralLikelihood.of(*rows, len(energies.moment) - terms.n_features)
+    m = len(energies.moment) - terms.n_features
+    spectral = spectral or SpectralLikelihood.of(energies, forces, m)
+    if spectral is not None:
+        spectral = spectral.of_rows(energies, forces).in_units(unit, length)
     evidence = maximize_marginal_likelihood(
         *rows,
         fitted,
@@ -83,7 +89,6 @@ def fit_hyperparameters(
     if given is not None:
         values[:3] = energies.gram.new_tensor(given).unbind()
     s, e, f, *amplitudes = values
-    m = len(energies.moment) - terms.n_features
     std = terms.weight_std(s, m, amplitudes)
     if given is None and not _tells_scale(energies, forces, (s, e, f, std), data, m, cutoff):
         s = s.clamp(min=_prior_scale(data, pair_repulsion))

@@ -105,6 +105,27 @@ class SpectralLikelihood:
             values,
         )
 
+    def of_rows(self, energies: RowStatistics, forces: RowStatistics) -> SpectralLikelihood:
+        """Return the likelihood of the same rows with the mean residual variances of others."""
+        residuals = (rows.mean_residual_variance for rows in (energies, forces))
+        own_energies, own_forces = (
+            replace(rows, mean_residual_variance=residual)
+            for rows, residual in zip((self.energies, self.forces), residuals, strict=True)
+        )
+        return replace(self, energies=own_energies, forces=own_forces)
+
+    def in_units(self, energy: float, length: float) -> SpectralLikelihood:
+        """Return the likelihood with energies in a unit, eV, and lengths in another, Å."""
+        return replace(
+            self,
+            energies=self.energies.in_units(energy),
+            forces=self.forces.in_units(energy / length, 1 / length),
+            eigenvalues=self.eigenvalues * length**2,
+            coupling=self.coupling * length**2,
+            term_gram=self.term_gram * length**2,
+            energy_values=self.energy_values / energy,
+        )
+
     def value_and_gradient(
         self,
         s: Tensor,
