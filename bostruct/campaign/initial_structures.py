@@ -26,6 +26,7 @@ from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.base import check_evaluation, evaluation_limits
 from bostruct.spaces import DiscreteSpace, Space
+from bostruct.spaces.connectivity import widest_gap
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase, to_ase
 from bostruct.structures.constrained_forces import changes_energy
 from bostruct.structures.elements import formula
@@ -331,12 +332,10 @@ def _largest_gap_factor(space: Space, structure: Structures) -> float:
 
     It is the longest edge of the shortest tree over all atoms and their nearest images.
     """
-    from scipy.sparse.csgraph import minimum_spanning_tree
-
     radii = space.atomic_radii.numpy()
     distances = to_ase(structure)[0].get_all_distances(mic=True)
-    lengths = distances / (radii[:, None] + radii)
-    return float(minimum_spanning_tree(lengths).data.max(initial=0.0))
+    lengths = torch.from_numpy(distances / (radii[:, None] + radii))
+    return float(lengths[widest_gap(lengths)])
 
 
 def _closest_pair_message(space: Space, structure: Structures, label: str) -> str:

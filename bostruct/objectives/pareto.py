@@ -15,6 +15,10 @@ are on a front or have a hypervolume.
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 import torch
 from botorch.utils.multi_objective.box_decompositions.dominated import DominatedPartitioning
 from botorch.utils.multi_objective.pareto import is_non_dominated

@@ -5,20 +5,27 @@ and encodes structures again, tells which X lie inside and which are duplicates,
 changes, called moves, that suit its structures.
 """
 
-from bostruct.spaces.alloys import Composition as Composition
-from bostruct.spaces.alloys import Lattice as Lattice
-from bostruct.spaces.alloys import Orderings as Orderings
-from bostruct.spaces.clusters import Cluster as Cluster
-from bostruct.spaces.composition_properties import atomic_volumes as atomic_volumes
-from bostruct.spaces.pools import Pool as Pool
-from bostruct.spaces.space import ContinuousSpace as ContinuousSpace
-from bostruct.spaces.space import DiscreteSpace as DiscreteSpace
-from bostruct.spaces.space import EnumerableMembers as EnumerableMembers
-from bostruct.spaces.space import Move as Move
-from bostruct.spaces.space import Sampler as Sampler
-from bostruct.spaces.space import Space as Space
-from bostruct.spaces.space import SupportsGenerators as SupportsGenerators
-from bostruct.spaces.space import SupportsNeighbors as SupportsNeighbors
-from bostruct.spaces.space import SupportsRadii as SupportsRadii
-from bostruct.spaces.space import SupportsRegion as SupportsRegion
-from bostruct.spaces.surfaces import Surface as Surface
+from typing import TYPE_CHECKING
+
+from bostruct.runtime.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from bostruct.spaces.alloys import Composition as Composition
+    from bostruct.spaces.alloys import Lattice as Lattice
+    from bostruct.spaces.alloys import Orderings as Orderings
+    from bostruct.spaces.clusters import Cluster as Cluster
+    from bostruct.spaces.composition_properties import atomic_volumes as atomic_volumes
+    from bostruct.spaces.pools import Pool as Pool
+    from bostruct.spaces.space import ContinuousSpace as ContinuousSpace
+    from bostruct.spaces.space import DiscreteSpace as DiscreteSpace
+    from bostruct.spaces.space import EnumerableMembers as EnumerableMembers
+    from bostruct.spaces.space import Move as Move
+    from bostruct.spaces.space import Sampler as Sampler
+    from bostruct.spaces.space import Space as Space
+    from bostruct.spaces.space import SupportsGenerators as SupportsGenerators
+    from bostruct.spaces.space import SupportsNeighbors as SupportsNeighbors
+    from bostruct.spaces.space import SupportsRadii as SupportsRadii
+    from bostruct.spaces.space import SupportsRegion as SupportsRegion
+    from bostruct.spaces.surfaces import Surface as Surface
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)

@@ -56,3 +56,27 @@ def is_connected(D: Tensor, max_bond_lengths: Tensor) -> Tensor:
         reached = (reached @ reached > 0).to(torch.float32)
         n_bonds *= 2
     return (reached[..., 0, :] > 0).all(-1)
+
+
+def widest_gap(D: Tensor) -> tuple[int, int]:
+    """Return the two atoms of the longest edge of the shortest tree over all a > 1 atoms.
+
+    All parts of a structure hang together through bonds of that length and no shorter ones; by the
+    algorithm of Prim, Bell Syst. Tech. J. 36, 1389 (1957).
+
+    Args:
+        D: `[a, a]` distances of any unit, symmetric.
+    """
+    tree = torch.zeros(len(D), dtype=torch.int64, device=D.device)  # nearest atom of the tree
+    outside = torch.zeros_like(D[0])
+    nearest, widest, edge = D[0].clone(), -math.inf, (0, 0)
+    outside[0] = math.inf
+    for _ in range(len(D) - 1):
+        atom = int((nearest + outside).argmin())
+        if (length := float(nearest[atom])) > widest:
+            widest, edge = length, (int(tree[atom]), atom)
+        outside[atom] = math.inf
+        closer = D[atom] < nearest
+        tree[closer] = atom
+        nearest = torch.where(closer, D[atom], nearest)
+    return edge

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from botorch.acquisition.objective import PosteriorTransform
-from botorch.posteriors import Posterior
 from torch import Tensor
 
 from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures
 from bostruct.surrogates.training_data import TrainingData
 from bostruct.uncertainty import Prediction
+
+if TYPE_CHECKING:
+    from botorch.acquisition.objective import PosteriorTransform
+    from botorch.posteriors import Posterior
 
 
 class FittedModel(Protocol):

@@ -6,6 +6,10 @@ before; in this context it never does.
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 

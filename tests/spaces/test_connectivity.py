@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from ase.build import fcc100
+from scipy.sparse.csgraph import minimum_spanning_tree
 
 from bostruct.errors import InputError
 from bostruct.spaces import Cluster, Surface
@@ -12,6 +13,7 @@ from bostruct.spaces.connectivity import (
     DEFAULT_MAX_GAP_FACTOR,
     is_connected,
     resolve_max_gap_factor,
+    widest_gap,
 )
 
 
@@ -89,3 +91,20 @@ def test_an_atom_that_has_left_the_surface_is_outside():
 def test_a_gap_must_be_positive():
     with pytest.raises(InputError, match="`max_gap_factor` must be positive"):
         Cluster("Cu4", max_gap_factor=0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 40])
+@pytest.mark.parametrize("seed", range(4))
+def test_widest_gap_is_the_longest_edge_of_the_shortest_tree(count, seed):
+    """SciPy's tree is of sparse matrices."""
+    P = torch.randn(count, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    D = torch.cdist(P, P)
+    tree = minimum_spanning_tree(D.numpy()).tocoo()
+    row = tree.data.argmax()
+    assert sorted(widest_gap(D)) == sorted((int(tree.row[row]), int(tree.col[row])))
+    assert bool(is_connected(D, torch.full_like(D, float(D[widest_gap(D)]) + 1e-12)))
+    assert not bool(is_connected(D, torch.full_like(D, float(D[widest_gap(D)]) - 1e-12)))
+
+
+def test_one_atom_has_no_gap():
+    assert widest_gap(torch.zeros(1, 1)) == (0, 0)

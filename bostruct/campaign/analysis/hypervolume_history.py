@@ -13,10 +13,10 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from bostruct import objectives
 from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.campaign.records import Trial
-from bostruct.objectives import OptimizationConfig, hypervolume, pareto_front
-from bostruct.objectives.pareto import is_complete
+from bostruct.objectives import OptimizationConfig
 
 REFERENCE_PREFIX = "reference_of_"
 """Prefix of the values under which a step logs the reference point."""
@@ -78,11 +78,11 @@ class HypervolumeHistory:
         for i, trial in enumerate(trials):
             if is_feasible[i]:
                 rows = torch.cat([front, torch.tensor([i])])
-                new_front = rows[pareto_front(Y[rows], optimization_config)]
+                new_front = rows[objectives.pareto_front(Y[rows], optimization_config)]
                 if not torch.equal(new_front, front):
                     front = new_front
                     assert reference is not None  # a result is known
-                    volume = hypervolume(Y[front], optimization_config, reference)
+                    volume = objectives.hypervolume(Y[front], optimization_config, reference)
             if not trial.is_initial_data:
                 states.append((volume, len(front), int(is_feasible[: i + 1].sum())))
         return cls(*zip(*states, strict=True)) if states else cls()
@@ -101,7 +101,7 @@ def front_state(
     """
     volume = 0.0
     if reference is not None:
-        volume = hypervolume(Y[front], optimization_config, reference)
+        volume = objectives.hypervolume(Y[front], optimization_config, reference)
     n_feasible = int(is_complete_and_feasible(Y, optimization_config).sum())
     return FrontState(volume, len(front), n_feasible)
 
@@ -120,10 +120,10 @@ def front_metrics(
     return {
         "front": float(len(front)),
         "feasible": float(optimization_config.is_feasible(Y).sum()),
-        "hypervolume": hypervolume(Y[front], optimization_config, reference),
+        "hypervolume": objectives.hypervolume(Y[front], optimization_config, reference),
     }
 
 
 def is_complete_and_feasible(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
     """Return a mask `[t]` of the rows of `Y [t, k]` that are complete and keep every bound."""
-    return is_complete(Y) & optimization_config.is_feasible(Y)
+    return objectives.is_complete(Y) & optimization_config.is_feasible(Y)

@@ -17,6 +17,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from bostruct import objectives
 from bostruct.campaign.analysis.calibration import MISCOVERAGE, CalibratedPrediction, trial_z_scores
 from bostruct.campaign.analysis.hypervolume_history import (
     REFERENCE_PREFIX,
@@ -32,7 +33,7 @@ from bostruct.campaign.analysis.outcome_table import (
 from bostruct.campaign.analysis.predictions import logged_predictions
 from bostruct.campaign.records import Step, Trial
 from bostruct.errors import InputError, error_message
-from bostruct.objectives import OptimizationConfig, infer_reference_point, pareto_front
+from bostruct.objectives import OptimizationConfig
 
 
 @final
@@ -137,7 +138,7 @@ class ParetoFront:
         finished = [trial for trial in trials if trial.is_finished]
         Y = outcome_matrix(finished, optimization_config)
         point, source = resolve_reference_point(Y, steps, optimization_config, reference)
-        front = set(pareto_front(Y, optimization_config).tolist())
+        front = set(objectives.pareto_front(Y, optimization_config).tolist())
         is_feasible = is_complete_and_feasible(Y, optimization_config).tolist()
         raw = optimization_config.untransform(Y).tolist()
         predictions = {
@@ -232,7 +233,7 @@ def resolve_reference_point(
             return _to_utilities(outcomes, optimization_config), "step"
     if not _has_values(Y, optimization_config):
         return None, ""
-    return infer_reference_point(Y, optimization_config), "data"
+    return objectives.infer_reference_point(Y, optimization_config), "data"
 
 
 def _has_values(Y: Tensor, optimization_config: OptimizationConfig) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,13 @@ def open_log(folder: str | Path) -> Log:
     log, stored = Log(folder), None
     with suppress(InputError):  # bytes that were changed, as `verify` tells
         stored = log.stored_structures()
-    components = {}
     for name in COMPONENT_PACKAGES:
-        part = log.description.get(name)
-        if not isinstance(part, Mapping):
+        if not isinstance(log.description.get(name), Mapping):
             raise LogError(f"{log.folder} does not describe its {name}: restore it from a backup.")
-        components[name] = build_from_description(name, part, stored)
-    return Log(folder, **components)
+    build = partial(build_from_description, stored=stored)
+    space = build("space", log.description["space"])
+    surrogate = partial(build, "surrogate", log.description["surrogate"])
+    return Log(folder, space, build_surrogate=surrogate)
 
 
 def build_from_description(
@@ -61,7 +62,8 @@ def build_from_description(
         stored: Structures of the space, where the description holds a digest of them.
     """
     name = str(description.get("type", ""))
-    component_type = vars(COMPONENT_PACKAGES[component]).get(name)
+    package = COMPONENT_PACKAGES[component]
+    component_type = getattr(package, name) if name in dir(package) else None
     if not isinstance(component_type, type):
         return None
     try:

@@ -10,6 +10,9 @@ Tensors of a file
     candidates.steps                [c] relaxation steps; candidates.converged [c]
     chosen.index                    [q] rows of the selected candidates
     chosen.covariance               [q, q] eV², joint, latent
+    compared.trials                 [r] best trials known to the step, where the energy is minimized
+    compared.mean                   [r + q] eV of these, and of the selected candidates
+    compared.latent_covariance      [r + q, r + q] eV²; compared.covariance of observed energies
     probe.X                         [p, d] fixed structures, the same in every step
     probe.mean                      [p] eV; probe.latent_variance [p] eV²
     training_trials                 [t] trials the surrogate was trained on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cached_property
@@ -68,17 +68,23 @@ class Log:
         folder: Run folder.
         space: Space that decodes the coordinates; without it trials have no structures.
         surrogate: Surrogate that restores the posteriors; without it `posterior` is refused.
+        build_surrogate: Function that returns the surrogate when it is needed; optional.
 
     Raises:
         LogError: the folder holds no campaign, or one of a newer bostruct.
     """
 
     def __init__(
-        self, folder: str | Path, space: Space | None = None, surrogate: Surrogate | None = None
+        self,
+        folder: str | Path,
+        space: Space | None = None,
+        surrogate: Surrogate | None = None,
+        *,
+        build_surrogate: Callable[[], Surrogate | None] | None = None,
     ) -> None:
         self.folder = Path(folder).absolute()
         self.space = space
-        self.surrogate = surrogate
+        self._build_surrogate = build_surrogate or (lambda: surrogate)
         self.format = LOG_FORMAT
         self._connection: sqlite3.Connection | None = None
         if not has_campaign(self.folder):
@@ -97,6 +103,11 @@ class Log:
         if self.format < legacy_formats.RENAMED_FORMAT:
             self.description = legacy_formats.upgrade_description(self.description)
         self.created: float = row["created"]
+
+    @cached_property
+    def surrogate(self) -> Surrogate | None:
+        """Surrogate that restores the posteriors; None where the log was opened without one."""
+        return self._build_surrogate()
 
     def query(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """Return the rows of a query; an SQLite error becomes a `LogError`."""

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from bostruct.campaign.planning.step_context import StepContext
+from bostruct import surrogates
 from bostruct.campaign.records import Step, Trial
 from bostruct.spaces import DiscreteSpace
-from bostruct.surrogates import LocalGP, TrainingData
-from bostruct.surrogates.local_gp.force_consistency import ForceConsistency
+from bostruct.surrogates.force_consistency import ForceConsistency
+
+if TYPE_CHECKING:  # a reader of logs needs neither
+    from bostruct.campaign.planning.step_context import StepContext
+    from bostruct.surrogates import TrainingData
 
 FORCE_PREFIX = "force_consistency_"
 """Prefix of the values that a step logs of the check."""
@@ -31,7 +35,7 @@ def force_metrics(
     """
     surrogate, space = step.components.surrogate, step.components.space
     # Between members with other elements on the same sites no force acts.
-    if isinstance(space, DiscreteSpace) or not isinstance(surrogate, LocalGP):
+    if isinstance(space, DiscreteSpace) or not isinstance(surrogate, surrogates.LocalGP):
         return {}
     if data.structures is None:
         return {}

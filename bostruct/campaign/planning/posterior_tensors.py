@@ -13,8 +13,11 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from bostruct.campaign.analysis.best_trials import best_trials
+from bostruct.campaign.analysis.energy_comparison import N_COMPARED, EnergyComparison
 from bostruct.campaign.log.posterior_file import to_cpu
 from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.records import Trial
 from bostruct.candidates import Candidates
 from bostruct.runtime.rng import N_PROBE_STRUCTURES, generator_for
 from bostruct.surrogates import FittedModel
@@ -40,6 +43,7 @@ def posterior_tensors(
     model: FittedModel,
     candidates: Candidates,
     selected: Sequence[int],
+    known: Sequence[Trial],
     training_trials: Sequence[int],
 ) -> dict[str, Tensor]:
     """Return what is logged of a posterior, on the CPU.
@@ -49,7 +53,8 @@ def posterior_tensors(
         model: The fitted model.
         candidates: The candidates of the step.
         selected: The rows of those selected.
-        training_trials: The numbers of the trials that the model was fitted to.
+        known: The trials that the model was fitted to.
+        training_trials: The numbers of these trials.
     """
     tensors = {f"model.{name}": value for name, value in model.state().items()}
     probe = step.components.space.sample(N_PROBE_STRUCTURES, generator_for(step.seed, "probe"))
@@ -60,6 +65,11 @@ def posterior_tensors(
     ]
     if step.components.learned_objectives is None:
         predictions = [values.squeeze(-1) for values in predictions]
+        best = best_trials(known, N_COMPARED, step.components.space)
+        X = torch.stack(
+            [*(trial.X.to(candidates.X) for trial in best), *candidates.X[list(selected)]]
+        )
+        tensors |= EnergyComparison.from_model(model, X).tensors(best)
     mean, latent, predictive, probe_mean, probe_variance = predictions
     if selected:
         with torch.no_grad():

@@ -123,7 +123,7 @@ def _model_step(
         step, candidates, acquisition, *rules, infeasible=infeasible
     )
     numbers = step.columns.each("number", known, _number)
-    tensors = posterior_tensors(step, model, candidates, selected, numbers)
+    tensors = posterior_tensors(step, model, candidates, selected, known, numbers)
     predictions: list[dict[str, float]] = [
         {"candidate_index": row, "acquisition": value}
         for row, value in zip(selected, values, strict=True)

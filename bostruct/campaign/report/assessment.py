@@ -24,6 +24,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from bostruct.campaign.analysis.best_trials import best_trials
 from bostruct.campaign.analysis.calibration import (
     MISCOVERAGE,
     CalibratedPrediction,
@@ -31,15 +32,14 @@ from bostruct.campaign.analysis.calibration import (
     online_calibration,
     trial_z_scores,
 )
+from bostruct.campaign.analysis.energy_comparison import EnergyComparison
 from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_predictions
-from bostruct.campaign.atom_matching import is_duplicate
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.member_names import member_names
 from bostruct.campaign.records import Trial
 from bostruct.candidates import Candidates, select_top
 from bostruct.errors import LogError, check_count
 from bostruct.spaces import Space
-from bostruct.surrogates import FittedModel
 
 
 @final
@@ -133,39 +133,34 @@ class Assessment:
         """
         check_count("count", count)
         trials, steps = log.trial_records(), log.steps()
-        best_trials = _best_trials(trials, count, log.space)
+        ranked = best_trials(trials, count, log.space)
         z_scores = trial_z_scores(log.trials_before_retraction())
-        predictions = logged_predictions(best_trials, steps, z_scores, eps)
-        best = _rank_structures(best_trials, predictions)
+        predictions = logged_predictions(ranked, steps, z_scores, eps)
+        best = _rank_structures(ranked, predictions)
         steps = [step for step in steps if step.file]
         if not steps:
             return cls(best, missing_reason="there was no step with a surrogate yet")
-        if log.space is None or log.surrogate is None:
-            return cls(best, missing_reason="space or surrogate is not one of bostruct")
+        is_foreign = "space or surrogate is not one of bostruct"
+        if log.space is None:
+            return cls(best, missing_reason=is_foreign)
         calibration, step = online_calibration(trials), steps[-1]
         try:
-            model, tensors = log.posterior(step.number), log.posterior_tensors(step.number)
-            generators = log.candidate_generators(step.number)
+            tensors, header = log.read_posterior(step.number)
+            generators = list(map(str, header["generators"]))
+            comparison = EnergyComparison.from_tensors(tensors, step, ranked)
+            if comparison is None:
+                if log.surrogate is None:
+                    return cls(best, missing_reason=is_foreign)
+                model = log.restore(step.number, tensors)
+                comparison = EnergyComparison.from_model(model, torch.stack([t.X for t in ranked]))
         except LogError as error:
             return cls(best, missing_reason=str(error))
         X = torch.stack([trial.X for trial in trials])
         return cls(
             best,
-            _energy_differences(best_trials, model, step.training_trials, calibration, eps),
+            _energy_differences(ranked, comparison, step.training_trials, calibration, eps),
             _unevaluated_candidates(tensors, generators, X, log.space, calibration, count, eps),
         )
-
-
-def _best_trials(trials: Sequence[Trial], count: int, space: Space | None) -> list[Trial]:
-    """Return the trials of the best structures, best first, without doubts and duplicates."""
-    done = [(t.energy, t.number, t) for t in trials if t.energy is not None and not t.doubt]
-    best: list[Trial] = []
-    for _, _, trial in sorted(done, key=lambda item: item[:2]):
-        if len(best) == count:
-            break
-        if space is None or not is_duplicate(space, trial.X, [other.X for other in best]):
-            best.append(trial)
-    return best
 
 
 def _rank_structures(
@@ -185,20 +180,16 @@ def _rank_structures(
 
 def _energy_differences(
     best: Sequence[Trial],
-    model: FittedModel,
+    comparison: EnergyComparison,
     training_trials: Sequence[int],
     calibration: OnlineCalibration,
     eps: float,
 ) -> tuple[EnergyDifference, ...]:
     if len(best) < 2:
         return ()
-    X = torch.stack([trial.X for trial in best])
-    with torch.no_grad():
-        latent = model.posterior(X)
-        observed = model.posterior(X, observation_noise=True)
-    mean = (latent.mean.flatten() - latent.mean.flatten()[0]).tolist()
-    latent_variances = _difference_variances(latent.distribution.covariance_matrix)
-    variances = _difference_variances(observed.distribution.covariance_matrix)
+    mean = (comparison.mean - comparison.mean[0]).tolist()
+    latent_variances = _difference_variances(comparison.latent_covariance)
+    variances = _difference_variances(comparison.covariance)
     return tuple(
         EnergyDifference(
             trial=trial.number,

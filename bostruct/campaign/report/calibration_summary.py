@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import final
 
-import scipy
-
-from bostruct.campaign.analysis.calibration import OnlineCalibration
+from bostruct.campaign.analysis.calibration import OnlineCalibration, wilson_interval
 from bostruct.campaign.analysis.predictions import LoggedPrediction
 from bostruct.campaign.analysis.recalibration import NO_RECALIBRATION, Recalibration
 
@@ -79,13 +78,7 @@ class CalibrationSummary:
             conformal_quantile=quantile if math.isfinite(quantile) else None,
             n_intervals=len(covered),
             n_covered=sum(covered),
-            coverage_interval=(
-                tuple(
-                    scipy.stats.binomtest(sum(covered), len(covered)).proportion_ci(method="wilson")
-                )
-                if covered
-                else None
-            ),
+            coverage_interval=wilson_interval(sum(covered), len(covered)) if covered else None,
             notes=calibration.notes,
             recalibration=calibration.recalibration,
             stated_coverage=_stated_coverage(predictions),
@@ -110,7 +103,7 @@ def _stated_coverage(predictions: Sequence[LoggedPrediction]) -> tuple[float, fl
     if not errors:
         return None
     half, most, nearly_all = (
-        sum(error <= scipy.stats.norm.ppf((1 + share) / 2) for error in errors) / len(errors)
+        sum(error <= NormalDist().inv_cdf((1 + share) / 2) for error in errors) / len(errors)
         for share in STATED_SHARES
     )
     return half, most, nearly_all

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 
 from bostruct.spaces.active_bounds import BOUND_TOLERANCE, ActiveBound
 from bostruct.spaces.clusters.packing import distance_matrix
+from bostruct.spaces.connectivity import widest_gap
 from bostruct.structures import SYMBOLS
 
 
@@ -59,11 +59,9 @@ def gap_bound(
         numbers: `[a]` atomic numbers.
     """
     ratio = distance_matrix(P) / (bond_lengths + torch.eye(len(P)).to(P))
-    tree = minimum_spanning_tree(ratio.cpu().numpy()).tocoo()
-    if not len(tree.data) or tree.data.max() < max_gap_factor * (1 - BOUND_TOLERANCE):
+    i, j = widest_gap(ratio)
+    if i == j or ratio[i, j] < max_gap_factor * (1 - BOUND_TOLERANCE):
         return None
-    widest = int(tree.data.argmax())
-    i, j = int(tree.row[widest]), int(tree.col[widest])
     limit = max_gap_factor * float(bond_lengths[i, j])
     pair = pair_name(int(numbers[i]), int(numbers[j]))
     return _pair_bound("max_gap_factor", limit, pair, P, i, j, apart=True)

@@ -35,9 +35,15 @@ def fill_neighbors(
     x, base = np.zeros(3), np.zeros(3)
     for s in range(len(offsets) - 1):
         box, inverse_box, most = cell[s], inverse_cell[s], n_images[s]
+        is_periodic = np.any(inverse_box != 0)
         for i in range(offsets[s], offsets[s + 1]):
             count, r = 0, row[i]
             if r < 0:
+                continue
+            if not is_periodic:
+                n_neighbors[i] = _fill_atoms(
+                    P, offsets[s], offsets[s + 1], i, squared_cutoff, fixed, r, neighbor
+                )
                 continue
             for j in range(offsets[s], offsets[s + 1]):
                 if fixed[i] and fixed[j]:
@@ -49,6 +55,33 @@ def fill_neighbors(
                         neighbor[r, slot] = j
                 count = end
             n_neighbors[i] = count
+
+
+@lazy_njit()
+def _fill_atoms(
+    P: Array,
+    start: int,
+    end: int,
+    i: int,
+    squared_cutoff: float,
+    fixed: Array,
+    row: int,
+    neighbor: Array,
+) -> int:
+    """Return the number of neighbors of atom i without images, and list them if there is room."""
+    count = 0
+    for j in range(start, end):
+        if i == j or (fixed[i] and fixed[j]):
+            continue
+        distance = 0.0
+        for y in range(3):
+            z = P[j, y] - P[i, y]
+            distance += z * z
+        if not distance >= squared_cutoff:  # NaN passes, and shows in the result
+            if neighbor.shape[1]:
+                neighbor[row, count] = j
+            count += 1
+    return count
 
 
 @lazy_njit()

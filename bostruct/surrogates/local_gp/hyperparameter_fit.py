@@ -27,6 +27,7 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     maximize_marginal_likelihood,
     value_and_gradient,
 )
+from bostruct.surrogates.local_gp.spectral_likelihood import SpectralLikelihood
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.training_data import Observations, species_counts
 
@@ -42,6 +43,7 @@ def fit_hyperparameters(
     given: tuple[float, float, float] | None,
     pair_repulsion: PairRepulsion | None,
     cutoff: float,
+    spectral: SpectralLikelihood | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood.
 
@@ -56,13 +58,18 @@ def fit_hyperparameters(
         given: Signal, energy noise and force noise to keep; None fits them.
         pair_repulsion: The pair prior, or None; its force is the scale of data that tell none.
         cutoff: Reach of an atom, Å.
+        spectral: Likelihood of these rows, or of some that differ in their residual variances;
+            by default it is made where it saves time.
     """
     fit = ScaledFit(data, terms, given)
-    evidence = fit.maximize(energies, forces)
+    m = len(energies.moment) - terms.n_features
+    spectral = spectral or SpectralLikelihood.of(energies, forces, m)
+    if spectral is not None:
+        spectral = spectral.of_rows(energies, forces)
+    evidence = fit.maximize(energies, forces, spectral)
     evidence = evidence - energies.n_rows * math.log(data.scale.energy)
     evidence = evidence - forces.n_rows * math.log(data.scale.force)
     s, e, f, *amplitudes = fit.values(energies.gram)
-    m = len(energies.moment) - terms.n_features
     std = terms.weight_std(s, m, amplitudes)
     if given is None and not _tells_scale(energies, forces, (s, e, f, std), data, m, cutoff):
         s = s.clamp(min=_prior_scale(data, pair_repulsion))
@@ -97,26 +104,45 @@ class ScaledFit:
             self.hyperparameters.set_values((given[0] / unit, given[1] / unit, given[2] / force))
             self.fixed_names = HYPERPARAMETER_NAMES
 
-    def maximize(self, energies: RowStatistics, forces: RowStatistics) -> Tensor:
+    def maximize(
+        self,
+        energies: RowStatistics,
+        forces: RowStatistics,
+        spectral: SpectralLikelihood | None = None,
+    ) -> Tensor:
         """Set the most probable values; return the log likelihood there.
 
         Args:
             energies: Statistics of the energy rows.
             forces: Statistics of the force rows.
+            spectral: The likelihood of these rows in their eigenbasis; optional.
         """
-        force = self.scale.force
-        scaled = forces.in_units(force, 1 / self.scale.length)
-        return self.maximize_scaled(energies.in_units(self.scale.energy), scaled)
+        unit, length = self.scale.energy, self.scale.length
+        if spectral is not None:
+            spectral = spectral.in_units(unit, length)
+        rows = energies.in_units(unit), forces.in_units(unit / length, 1 / length)
+        return self.maximize_scaled(*rows, spectral)
 
-    def maximize_scaled(self, energies: RowStatistics, forces: RowStatistics) -> Tensor:
+    def maximize_scaled(
+        self,
+        energies: RowStatistics,
+        forces: RowStatistics,
+        spectral: SpectralLikelihood | None = None,
+    ) -> Tensor:
         """Set the most probable values; return the log likelihood there.
 
         Args:
             energies: Statistics of the energy rows in units of the problem.
             forces: Statistics of the force rows in units of the problem.
+            spectral: The likelihood of these rows in their eigenbasis; optional.
         """
         return maximize_marginal_likelihood(
-            energies, forces, self.hyperparameters, self.terms, fixed_names=self.fixed_names
+            energies,
+            forces,
+            self.hyperparameters,
+            self.terms,
+            fixed_names=self.fixed_names,
+            evaluate=None if spectral is None else spectral.value_and_gradient,
         )
 
     def log_posterior(

@@ -33,6 +33,7 @@ from bostruct.errors import (
 )
 from bostruct.spaces import Space
 from bostruct.structures import Structures
+from bostruct.surrogates.force_consistency import ForceConsistency
 from bostruct.surrogates.local_gp.dot_product_kernel import (
     ExponentialKernel,
     PowerKernel,
@@ -49,7 +50,6 @@ from bostruct.surrogates.local_gp.embedding_term import (
 )
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerm, EnergyTerms
 from bostruct.surrogates.local_gp.force_consistency import (
-    ForceConsistency,
     comparable_structures,
     compare_energies,
 )
@@ -80,6 +80,7 @@ from bostruct.surrogates.local_gp.outliers import contradicted_energies
 from bostruct.surrogates.local_gp.pair_term import FittedPairTerm, PairTerm
 from bostruct.surrogates.local_gp.row_statistics import sufficient_statistics
 from bostruct.surrogates.local_gp.species_constants import FittedSpeciesConstants, SpeciesConstants
+from bostruct.surrogates.local_gp.spectral_likelihood import SpectralLikelihood
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_from_state
 from bostruct.surrogates.species import species_radii
@@ -251,7 +252,8 @@ class LocalGP:
         inducing, energies, forces = self._inducing_statistics(
             LocalKernel(soap, kernel), data, self.max_inducing, with_residual, terms
         )
-        *fitted, evidence = self._fit_hyperparameters(energies, forces, data, terms)
+        spectral = SpectralLikelihood.of(energies, forces, len(inducing))
+        *fitted, evidence = self._fit_hyperparameters(energies, forces, data, terms, spectral)
         if self.approximation == "fitc":
             s, e, f, _ = fitted
             with torch.no_grad():
@@ -261,7 +263,7 @@ class LocalGP:
                 evidence = log_marginal_likelihood(energies, forces, *fitted)
         factor, mean = weight_posterior(energies, forces, *fitted)
         if self.approximation == "averaged_fitc":
-            mean = self._dtc_weight_mean(energies, forces, data, terms)
+            mean = self._dtc_weight_mean(energies, forces, data, terms, spectral)
         like = inducing.features
         factor, mean, evidence = (value.to(like) for value in (factor, mean, evidence))
         s, e, f, weight_std = (value.to(like) for value in fitted)
@@ -555,10 +557,11 @@ class LocalGP:
         forces: RowStatistics,
         data: Observations,
         terms: EnergyTerms,
+        spectral: SpectralLikelihood | None,
     ) -> Tensor:
         """Return the mean `[m]` eV of the weights for "dtc"."""
         rows = energies.without_residual(), forces.without_residual()
-        *fitted, _ = self._fit_hyperparameters(*rows, data, terms)
+        *fitted, _ = self._fit_hyperparameters(*rows, data, terms, spectral)
         return weight_posterior(*rows, *fitted)[1]
 
     def _fit_hyperparameters(
@@ -567,11 +570,13 @@ class LocalGP:
         forces: RowStatistics,
         data: Observations,
         terms: EnergyTerms = NO_TERMS,
+        spectral: SpectralLikelihood | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood."""
         cutoff = self.cutoff or CUTOFF_FACTOR * data.scale.length
         given, repulsion = self.hyperparameters, self.pair_repulsion
-        return fit_hyperparameters(energies, forces, data, terms, given, repulsion, cutoff)
+        arguments = energies, forces, data, terms, given, repulsion, cutoff, spectral
+        return fit_hyperparameters(*arguments)
 
 
 def terms_from_state(state: Mapping[str, Tensor]) -> EnergyTerms:

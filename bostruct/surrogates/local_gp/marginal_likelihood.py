@@ -29,7 +29,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from functools import partial
+from typing import Protocol, final
 
 import gpytorch
 import torch
@@ -370,6 +371,21 @@ def value_and_gradient(
     return density, torch.stack([signal, *noises, *amplitudes])
 
 
+class ValueAndGradient(Protocol):
+    """Another way to `value_and_gradient` of some rows."""
+
+    def __call__(
+        self,
+        s: Tensor,
+        e: Tensor,
+        f: Tensor,
+        weight_std: Tensor | None = None,
+        amplitude_blocks: Sequence[slice] = (),
+    ) -> tuple[Tensor, Tensor]:
+        """Return log p(y) and its derivatives."""
+        ...
+
+
 def degrees_of_freedom(
     energies: RowStatistics,
     forces: RowStatistics,
@@ -394,6 +410,7 @@ def maximize_marginal_likelihood(
     terms: EnergyTerms = NO_TERMS,
     *,
     fixed_names: Sequence[str] = (),
+    evaluate: ValueAndGradient | None = None,
 ) -> Tensor:
     """Set `hyperparameters` to their most probable values; return log p(y) there.
 
@@ -405,9 +422,12 @@ def maximize_marginal_likelihood(
         hyperparameters: Standard deviations and their priors.
         terms: Terms beside the environments, whose features are the last ones.
         fixed_names: Names of those that stay.
+        evaluate: A faster `value_and_gradient` of these rows; optional.
     """
     m = len(energies.moment) - terms.n_features
     blocks = terms.amplitude_blocks(m)
+    if evaluate is None:
+        evaluate = partial(value_and_gradient, energies, forces, n_environments=m)
 
     def values() -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         like = energies.gram
@@ -422,7 +442,7 @@ def maximize_marginal_likelihood(
 
     def closure() -> tuple[Tensor, list[Tensor | None]]:
         with torch.no_grad():
-            evidence, gradient = value_and_gradient(energies, forces, *values(), blocks, m)
+            evidence, gradient = evaluate(*values(), amplitude_blocks=blocks)
         prior = hyperparameters.log_prior()
         prior_gradient = torch.autograd.grad(prior, [parameters[name] for name in raw_names])
         both = zip(raw_names, gradient.cpu().unbind(), prior_gradient, strict=True)

@@ -20,6 +20,10 @@ structures, while GPyTorch would repeat the training set for each.
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 import math
 from collections.abc import Mapping
 from typing import final

@@ -13,6 +13,10 @@ composition, at no cost (Rasmussen and Williams 2006, section 2.7).
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -16,6 +16,10 @@ others. Every property has its own unit and its own noise.
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -7,6 +7,10 @@ Notation
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

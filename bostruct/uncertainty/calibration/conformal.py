@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import final
 
-import scipy
 import torch
 from torch import Tensor
 
@@ -95,7 +94,9 @@ def conformal_coverage(n: int, eps: float, confidence: float = 0.9) -> tuple[flo
     check_fraction("confidence", confidence)
     if k > n:
         return 1.0, 1.0, 1.0
-    lower, upper = scipy.stats.beta(k, n + 1 - k).interval(confidence)
+    from scipy import stats
+
+    lower, upper = stats.beta(k, n + 1 - k).interval(confidence)
     return k / (n + 1), float(lower), float(upper)
 
 

@@ -10,6 +10,10 @@ Notation
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from dataclasses import dataclass
 from typing import final
 

@@ -13,6 +13,10 @@ Notation
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -15,6 +15,10 @@ Notation
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 import math
 from dataclasses import dataclass
 from typing import Literal, final, get_args

@@ -11,6 +11,10 @@ Notation
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, final

@@ -12,6 +12,10 @@ Row U22 is Sec. 2.7 of [G25] after Kellner and Ceriotti, Mach. Learn.: Sci. Tech
 
 from __future__ import annotations
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

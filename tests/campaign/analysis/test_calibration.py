@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy import stats
 
 from bostruct.campaign.analysis.calibration import (
     MAX_Z2,
@@ -12,9 +13,11 @@ from bostruct.campaign.analysis.calibration import (
     PRIOR_WEIGHT,
     OnlineCalibration,
     calibration_at_step,
+    chi_squared_quantile,
     min_predictions,
     online_calibration,
     trial_z_scores,
+    wilson_interval,
 )
 from bostruct.errors import InputError
 from bostruct.uncertainty.calibration.scaling import MIN_POINTS
@@ -162,3 +165,16 @@ def test_what_a_step_logs():
         "calibration_tested": 30,
         "calibration_conformal": many.quantile(),
     }
+
+
+@pytest.mark.parametrize("n", [1, 7, 20])
+def test_intervals_of_proportions_are_wilsons(n):
+    for count in range(n + 1):
+        expected = stats.binomtest(count, n).proportion_ci(method="wilson")
+        assert wilson_interval(count, n) == pytest.approx(tuple(expected), abs=1e-14)
+
+
+@pytest.mark.parametrize("dof", [0.3, 1.0, 2.5, 8.0, 20.0, 100.0, 1000.0])
+@pytest.mark.parametrize("tail", [0.05, 0.5, 0.95])
+def test_quantiles_are_those_of_chi_squared(dof, tail):
+    assert chi_squared_quantile(dof, tail) == pytest.approx(stats.chi2.isf(tail, dof), rel=1e-8)

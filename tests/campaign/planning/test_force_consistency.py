@@ -9,7 +9,6 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from bostruct.campaign import Campaign, stop
-from bostruct.campaign.planning import force_consistency as module
 from bostruct.campaign.planning.force_consistency import (
     contradiction_at_step,
     force_metrics,
@@ -103,5 +102,5 @@ def test_is_due_when_the_forces_have_doubled(tmp_path, monkeypatch, count, q, is
     assert bool(force_metrics(step, data, predicted)) == is_due
     other = replace(campaign.components, surrogate=GP())
     assert not force_metrics(replace(step, components=other), data, trials)
-    monkeypatch.setattr(module.LocalGP, "force_consistency", lambda *_: None)
+    monkeypatch.setattr(LocalGP, "force_consistency", lambda *_: None)
     assert not force_metrics(step, data, trials)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from bostruct.campaign.analysis.energy_comparison import EnergyComparison
 from bostruct.campaign.planning.posterior_tensors import (
     CHUNK_SIZE,
     evaluate_in_chunks,
@@ -13,7 +14,7 @@ from bostruct.candidates import Candidates
 from bostruct.runtime.rng import N_PROBE_STRUCTURES, generator_for
 from bostruct.surrogates import IndependentProperties, TrainingData, fit_surrogate
 from tests.campaign import alloys
-from tests.campaign.standin import Box
+from tests.campaign.standin import Box, campaign
 
 
 def test_many_candidates_are_looked_at_in_parts():
@@ -39,11 +40,12 @@ def considered(X):
     return Candidates(X, values, ["a"] * n, steps, torch.ones(n, dtype=torch.bool))
 
 
-def test_one_energy_has_no_axis_of_outcomes(made):
+def test_one_energy_has_no_axis_of_outcomes(made, tmp_path):
     step, acquisition, _ = made
+    known = campaign(n=6).run(tmp_path / "run").trial_records()
     model = acquisition.context.model
     X = Box().sample(5, generator_for(1))
-    found = posterior_tensors(step, model, considered(X), [4, 2], [0, 1, 7])
+    found = posterior_tensors(step, model, considered(X), [4, 2], known, [0, 1, 7])
     latent = model.posterior(X.unsqueeze(-2))
     noisy = model.posterior(X.unsqueeze(-2), observation_noise=True)
     assert torch.equal(found["candidates.mean"], latent.mean.flatten())
@@ -51,6 +53,11 @@ def test_one_energy_has_no_axis_of_outcomes(made):
     assert torch.equal(found["candidates.predictive_variance"], noisy.variance.flatten())
     joint = model.posterior(X[[4, 2]]).distribution.covariance_matrix
     assert torch.equal(found["chosen.covariance"], joint)
+    numbers = found["compared.trials"].tolist()
+    assert numbers == sorted(range(len(known)), key=lambda number: known[number].energy)
+    X_compared = torch.stack([*(known[number].X for number in numbers), X[4], X[2]])
+    expected = EnergyComparison.from_model(model, X_compared).tensors([known[n] for n in numbers])
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
     probe = model.posterior(found["probe.X"].unsqueeze(-2))
     assert found["probe.X"].shape == (N_PROBE_STRUCTURES, X.shape[1])
     assert torch.equal(found["probe.mean"], probe.mean.flatten())
@@ -80,7 +87,7 @@ def properties():
 def test_several_outcomes_have_an_axis(properties):
     components, model = properties
     X = alloys.space().members(9, 14)
-    found = posterior_tensors(step_of(components), model, considered(X), [1], [0])
+    found = posterior_tensors(step_of(components), model, considered(X), [1], [], [0])
     for name, values in zip(
         ("mean", "latent_variance", "predictive_variance"), model.marginals(X), strict=True
     ):
@@ -90,12 +97,13 @@ def test_several_outcomes_have_an_axis(properties):
     assert torch.equal(found["probe.mean"], probe.mean.squeeze(-2))
     assert torch.equal(found["probe.latent_variance"], probe.variance.squeeze(-2))
     assert found["chosen.covariance"].shape == (2, 2)
+    assert not any(name.startswith("compared.") for name in found)
 
 
 def test_without_a_selection_there_is_no_joint_covariance(properties):
     components, model = properties
     found = posterior_tensors(
-        step_of(components), model, considered(alloys.space().members(0, 2)), [], [0]
+        step_of(components), model, considered(alloys.space().members(0, 2)), [], [], [0]
     )
     assert "chosen.covariance" not in found
     assert found["chosen.index"].shape == (0,)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from bostruct.campaign import stop
+from bostruct.campaign.analysis.energy_comparison import EnergyComparison
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.report.assessment import Assessment
 from bostruct.errors import InputError
@@ -141,10 +142,32 @@ def test_a_damaged_posterior_is_said(tmp_path):
     assert found.unevaluated == ()
 
 
-def test_a_posterior_of_another_version_is_said(log):
+def test_a_posterior_of_another_version_is_said(log, monkeypatch):
+    """Where it is needed: joint predictions of an earlier version were not logged."""
+    monkeypatch.setattr(EnergyComparison, "from_tensors", classmethod(lambda cls, *given: None))
+
     class Newer(GP):
         def restore(self, tensors, space=None):
             raise ValueError("not enough values to unpack")
 
     found = Assessment.from_log(Log(log.folder, Wells(), Newer()))
     assert "could not be rebuilt: ValueError: not enough values" in found.missing_reason
+
+
+def test_a_log_without_joint_predictions_asks_the_model(log, monkeypatch):
+    """As those of earlier versions; both ways agree to rounding."""
+    expected = Assessment.from_log(log, count=4)
+    monkeypatch.setattr(EnergyComparison, "from_tensors", classmethod(lambda cls, *given: None))
+    found = Assessment.from_log(log, count=4)
+    assert found.best == expected.best
+    assert found.unevaluated == expected.unevaluated
+    for one, other in zip(found.differences, expected.differences, strict=True):
+        assert one.trial == other.trial
+        assert one.prediction.mean == pytest.approx(other.prediction.mean, rel=1e-9)
+        assert one.latent_sigma == pytest.approx(other.latent_sigma, rel=1e-6)
+    without_surrogate = Assessment.from_log(Log(log.folder, log.space))
+    assert without_surrogate.missing_reason == "space or surrogate is not one of bostruct"
+
+
+def test_a_logged_joint_prediction_needs_no_surrogate(log):
+    assert Assessment.from_log(Log(log.folder, log.space)) == Assessment.from_log(log)

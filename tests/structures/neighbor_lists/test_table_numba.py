@@ -7,6 +7,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, fcc100
+from ase.constraints import FixAtoms
 from ase.neighborlist import neighbor_list
 
 from bostruct.errors import InputError
@@ -70,3 +71,22 @@ def test_unused_places_point_at_the_atom_itself():
 def test_the_cutoff_must_be_positive():
     with pytest.raises(InputError, match="`cutoff` must be positive"):
         neighbor_table(from_ase(Atoms("Cu2", [[0, 0, 0], [0, 0, 2]])), 0.0)
+
+
+@pytest.mark.parametrize("cutoff", [2.0, 4.5])
+def test_without_images_it_is_that_of_a_huge_cell(cutoff):
+    """Pairs of fixed atoms left out or not, in two structures of other sizes."""
+    generator = torch.Generator().manual_seed(0)
+    few, many = (3 * torch.randn(n, 3, generator=generator).double() for n in (4, 9))
+    tables = []
+    for cell, pbc in ((None, False), (torch.eye(3).numpy() * 500, True)):
+        images = [Atoms(f"Cu{len(P)}", P.numpy(), cell=cell, pbc=pbc) for P in (few, many)]
+        for atoms in images:
+            atoms.set_constraint(FixAtoms([0, 1]))
+        structures = from_ase(images)
+        tables.append(
+            [neighbor_table(structures, cutoff, skip_fixed_pairs=skip) for skip in (True, False)]
+        )
+    for one, other in zip(*tables, strict=True):
+        for part, same in zip(one, other, strict=True):
+            assert torch.equal(part, same)

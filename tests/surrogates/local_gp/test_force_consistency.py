@@ -14,7 +14,7 @@ from ase.optimize import BFGS
 from bostruct.spaces import Cluster
 from bostruct.structures import to_ase
 from bostruct.surrogates import LocalGP
-from bostruct.surrogates.local_gp.force_consistency import MIN_STRUCTURES, ForceConsistency
+from bostruct.surrogates.local_gp.force_consistency import MIN_STRUCTURES
 from tests.surrogates.local_gp.test_outliers import TETRAHEDRON, displaced, labelled
 
 HARTREE_PER_BOHR = 51.4220674763
@@ -155,15 +155,3 @@ def test_nothing_to_compare():
     assert LocalGP().force_consistency(replace(few, forces=None)) is None
     flat = labelled([Atoms("Cu2", [(0, 0, 0), (9.0 + k, 0, 0)]) for k in range(8)], EMT)
     assert LocalGP().force_consistency(flat) is None
-
-
-def test_sentences():
-    def sentence(misfit, z, factor, spread=1.0):
-        return ForceConsistency(misfit, z, factor, 0.0, spread).sentence()
-
-    assert sentence(0.1, 99.0, 0.9) == ""
-    assert sentence(0.9, 1.0, 0.9) == ""
-    assert sentence(0.9, 5.0, 9.9, spread=0.05) == "" != sentence(0.9, 50.0, 9.9, spread=0.05)
-    assert "25 % of their own spread" in sentence(0.25, 9.0, 1.3)
-    assert "Rydberg/Bohr" in sentence(1.0, 9.0, 25.7)
-    assert "Hartree/Bohr, and gradients" in sentence(1.0, 9.0, -51.5)
