@@ -123,10 +123,6 @@ class RowStatistics:
             mean_residual_variance=self.mean_residual_variance / feature**2,
         )
 
-    def without_residual(self) -> RowStatistics:
-        """Return these statistics without residual variance."""
-        return replace(self, mean_residual_variance=torch.zeros_like(self.mean_residual_variance))
-
     def row_variance(self, s: Tensor, noise: Tensor) -> Tensor:
         """Return d, the variance of a row of noise factor 1 about its features."""
         return noise**2 + s**2 * self.mean_residual_variance
