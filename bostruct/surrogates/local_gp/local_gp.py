@@ -58,6 +58,7 @@ from bostruct.surrogates.local_gp.kernel_selection import (
 )
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     RowStatistics,
+    are_seen,
     degrees_of_freedom,
     log_marginal_likelihood,
     weight_posterior,
@@ -132,13 +133,13 @@ class LocalGP:
             eV/Å) to keep fixed; None fits them. The amplitudes of the terms are fitted.
         approximation: Sparse approximation of the posterior. "dtc", deterministic training
             conditional: the residual variance of the training data given the inducing environments
-            counts as noise and again in predictions, so that σ is too wide by up to a half; where
-            few structures of several species have more forces than inducing environments explain,
-            it takes energies for noise. "averaged_fitc": the residual variances of energies and of
-            forces, averaged over each, count as noise once. "fitc", fully independent training
-            conditional: that of each row; a fit takes twice as long. "sor", subset of regressors:
-            no residual variance; dangerous, as σ vanishes far from the data, so that a search never
-            goes there.
+            counts as noise and again in predictions, so that σ is too wide by up to a half.
+            "averaged_fitc": the residual variances of energies and of forces, averaged over each,
+            count as noise once; where little of the forces is unseen, with the mean of "dtc", which
+            learns more from them (see `marginal_likelihood`). "fitc", fully independent training
+            conditional: as noise of each row, for mean and variance; a fit takes twice as long.
+            "sor", subset of regressors: no residual variance; dangerous, as σ vanishes far from the
+            data, so that a search never goes there.
         label_noise: Standard deviation of the noise of the energies themselves, eV per root atom; 0
             for those of converged calculations. What the fitted noise has beyond it is the model's
             own error, part of the latent variance; see `misfit`. None takes all of it for noise.
@@ -252,6 +253,8 @@ class LocalGP:
                 )
                 evidence = log_marginal_likelihood(energies, forces, *fitted)
         factor, mean = weight_posterior(energies, forces, *fitted)
+        if self.approximation == "averaged_fitc" and are_seen(forces, fitted[0], fitted[2]):
+            mean = self._dtc_weight_mean(energies, forces, data, terms)
         like = inducing.features
         factor, mean, evidence = (value.to(like) for value in (factor, mean, evidence))
         s, e, f, weight_std = (value.to(like) for value in fitted)
@@ -508,6 +511,18 @@ class LocalGP:
             )
             rows = sufficient_statistics(soap, inducing, data, terms, with_residual=with_residual)
             return inducing, *rows
+
+    def _dtc_weight_mean(
+        self,
+        energies: RowStatistics,
+        forces: RowStatistics,
+        data: Observations,
+        terms: EnergyTerms,
+    ) -> Tensor:
+        """Return the mean `[m]` eV of the weights for "dtc"."""
+        rows = energies.without_residual(), forces.without_residual()
+        *fitted, _ = self._fit_hyperparameters(*rows, data, terms)
+        return weight_posterior(*rows, *fitted)[1]
 
     def _fit_hyperparameters(
         self,

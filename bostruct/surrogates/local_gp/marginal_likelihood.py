@@ -22,6 +22,10 @@ wide by up to a half where data are smooth or many. With the k - F . F of each r
 fully independent training conditional (FITC; Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005),
 sections 5, 6). The mean over the rows needs the same statistics, and gives nearly the standard
 deviations of FITC.
+
+DTC believes the forces up to f, and gets better means from them while s² u_F is a few f². Where it
+is many, as with few structures of several species, their environments cannot express the forces: to
+follow them nevertheless, energies are taken for noise, and are wrong by many of their σ.
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ PANEL_COLUMNS = 96  # columns of a block of the symmetric product
 MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
 AMPLITUDE_FACTOR = 1.0  # typical amplitude of a term over the typical signal
 MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
+MAX_UNSEEN = 15.0  # s² u_F over f²: below 9 for elements and ions, 30 to 200 for alloys
 
 
 def gram_matrix(F: Tensor) -> Tensor:
@@ -123,6 +128,10 @@ class RowStatistics:
             mean_residual_variance=self.mean_residual_variance / feature**2,
         )
 
+    def without_residual(self) -> RowStatistics:
+        """Return these statistics without residual variance."""
+        return replace(self, mean_residual_variance=torch.zeros_like(self.mean_residual_variance))
+
     def row_variance(self, s: Tensor, noise: Tensor) -> Tensor:
         """Return d, the variance of a row of noise factor 1 about its features."""
         return noise**2 + s**2 * self.mean_residual_variance
@@ -190,6 +199,17 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
 
 def _prior_closure(name: str) -> Callable[[Hyperparameters], Tensor]:
     return lambda module: module.value(name)
+
+
+def are_seen(rows: RowStatistics, s: Tensor, noise: Tensor) -> bool:
+    """Return whether the features express rows but for `MAX_UNSEEN` times their noise variance.
+
+    Args:
+        rows: Statistics of one kind of row.
+        s: Signal, eV.
+        noise: Standard deviation of the noise, eV or eV/Å.
+    """
+    return bool(s**2 * rows.mean_residual_variance <= MAX_UNSEEN * noise**2)
 
 
 def precision_matrix(
