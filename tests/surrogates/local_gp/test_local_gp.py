@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from ase import Atoms
@@ -375,14 +376,15 @@ def test_averaged_residuals_leave_the_mean_of_dtc_and_a_narrower_deviation(data)
 def homotops(seed):
     """Return two random structures of Au4Cu6, and two with its atoms exchanged, nearly relaxed."""
     space = Cluster("Au4Cu6")
-    generator = torch.Generator().manual_seed(seed)
-    found = to_ase(space.decode(space.sample(2, generator)))
+    rng = np.random.default_rng(seed)
+    X = space.sample(2, torch.Generator().manual_seed(seed))
+    found = to_ase(space.decode(X))
     relaxed = found[1].copy()
     relaxed.calc = EMT()
     BFGS(relaxed, logfile=None).run(fmax=0.05, steps=100)
     for _ in range(2):
         atoms = relaxed.copy()
-        atoms.numbers = atoms.numbers[torch.randperm(10, generator=generator).numpy()]
+        atoms.numbers = rng.permutation(atoms.numbers)
         atoms.calc = EMT()
         BFGS(atoms, logfile=None).run(fmax=0.05, steps=15)
         found.append(atoms)
