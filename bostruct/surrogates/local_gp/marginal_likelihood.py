@@ -50,7 +50,7 @@ PANEL_COLUMNS = 96  # columns of a block of the symmetric product
 MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
 AMPLITUDE_FACTOR = 1.0  # typical amplitude of a term over the typical signal
 MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
-MAX_UNSEEN = 15.0  # s² u_F over f²: below 9 for elements and ions, 30 to 200 for alloys
+MAX_UNSEEN = 15.0  # s² u_F over f²: up to 8 for most elements and ions, 30 to 200 for alloys
 
 
 def gram_matrix(F: Tensor) -> Tensor:
