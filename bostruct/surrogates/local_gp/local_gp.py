@@ -66,6 +66,7 @@ from bostruct.surrogates.local_gp.kernel_selection import (
 )
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     RowStatistics,
+    are_seen,
     degrees_of_freedom,
     log_marginal_likelihood,
     weight_posterior,
@@ -142,11 +143,12 @@ class LocalGP:
         approximation: Sparse approximation of the posterior. "dtc", deterministic training
             conditional: the residual variance of the training data given the inducing environments
             counts as noise and again in predictions, so that σ is too wide by up to a half.
-            "averaged_fitc": the mean of "dtc", and a variance for which the residual variances of
-            energies and of forces, averaged over each, count once. "fitc", fully independent
-            training conditional: as noise of each row, for mean and variance; a fit takes twice as
-            long. "sor", subset of regressors: no residual variance; dangerous, as σ vanishes far
-            from the data, so that a search never goes there.
+            "averaged_fitc": the residual variances of energies and of forces, averaged over each,
+            count as noise once; where little of the forces is unseen, with the mean of "dtc", which
+            learns more from them (see `marginal_likelihood`). "fitc", fully independent training
+            conditional: as noise of each row, for mean and variance; a fit takes twice as long.
+            "sor", subset of regressors: no residual variance; dangerous, as σ vanishes far from the
+            data, so that a search never goes there.
         label_noise: Standard deviation of the noise of the energies themselves, eV per root atom; 0
             for those of converged calculations. What the fitted noise has beyond it is the model's
             own error, part of the latent variance; see `misfit`. None takes all of it for noise.
@@ -262,7 +264,7 @@ class LocalGP:
                 )
                 evidence = log_marginal_likelihood(energies, forces, *fitted)
         factor, mean = weight_posterior(energies, forces, *fitted)
-        if self.approximation == "averaged_fitc":
+        if self.approximation == "averaged_fitc" and are_seen(forces, fitted[0], fitted[2]):
             mean = self._dtc_weight_mean(energies, forces, data, terms, spectral)
         like = inducing.features
         factor, mean, evidence = (value.to(like) for value in (factor, mean, evidence))

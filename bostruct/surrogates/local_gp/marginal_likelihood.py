@@ -22,6 +22,10 @@ wide by up to a half where data are smooth or many. With the k - F . F of each r
 fully independent training conditional (FITC; Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005),
 sections 5, 6). The mean over the rows needs the same statistics, and gives nearly the standard
 deviations of FITC.
+
+DTC believes the forces up to f, and gets better means from them while s² u_F is a few f². Where it
+is many, as with few structures of several species, their environments cannot express the forces: to
+follow them nevertheless, energies are taken for noise, and are wrong by many of their σ.
 """
 
 from __future__ import annotations
@@ -49,6 +53,7 @@ JITTERS = (0.0, 1e-14, 1e-12, 1e-10)  # relative to the diagonal
 MIN_ENERGY_NOISE, MIN_FORCE_NOISE = 0.03, 0.1  # in units of the typical ones
 MIN_SIGNAL = 1e-3
 MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
+MAX_UNSEEN = 15.0  # s² u_F over f²: up to 8 for most elements and ions, 30 to 200 for alloys
 
 
 def gram_matrix(F: Tensor) -> Tensor:
@@ -200,6 +205,17 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
 
 def _prior_closure(name: str) -> Callable[[Hyperparameters], Tensor]:
     return lambda module: module.value(name)
+
+
+def are_seen(rows: RowStatistics, s: Tensor, noise: Tensor) -> bool:
+    """Return whether the features express rows but for `MAX_UNSEEN` times their noise variance.
+
+    Args:
+        rows: Statistics of one kind of row.
+        s: Signal, eV.
+        noise: Standard deviation of the noise, eV or eV/Å.
+    """
+    return bool(s**2 * rows.mean_residual_variance <= MAX_UNSEEN * noise**2)
 
 
 def precision_matrix(

@@ -12,8 +12,10 @@ from torch.distributions import MultivariateNormal
 from bostruct.surrogates import LocalGP
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     HYPERPARAMETER_NAMES,
+    MAX_UNSEEN,
     Hyperparameters,
     RowStatistics,
+    are_seen,
     degrees_of_freedom,
     gram_matrix,
     log_marginal_likelihood,
@@ -342,3 +344,13 @@ def test_data_of_one_kind_determine_one_weight_at_most():
     copies = rows.add_rows(F, random(9), torch.ones(9, dtype=torch.float64))
     assert 0.9 < degrees_of_freedom(copies, rows, one, 0.01 * one, one).sum() <= 1
     assert degrees_of_freedom(rows, rows, one, one, one) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3])
+def test_rows_are_seen_while_their_residual_variance_is_some_times_their_noise(unit):
+    """Whatever the unit of the energies is."""
+    s, noise = (torch.tensor(x * unit).double() for x in (1.7, 0.2))
+    for part, expected in ((0.0, True), (0.99, True), (1.01, False)):
+        residual = torch.tensor(part * MAX_UNSEEN * (0.2 / 1.7) ** 2).double()
+        rows = replace(RowStatistics.empty(3, s), mean_residual_variance=residual)
+        assert are_seen(rows, s, noise) is expected
