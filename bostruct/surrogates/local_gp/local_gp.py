@@ -530,9 +530,8 @@ class LocalGP:
         terms: EnergyTerms = NO_TERMS,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood."""
-        cutoff = self.cutoff or CUTOFF_FACTOR * data.scale.length
         given, repulsion = self.hyperparameters, self.pair_repulsion
-        return fit_hyperparameters(energies, forces, data, terms, given, repulsion, cutoff)
+        return fit_hyperparameters(energies, forces, data, terms, given, repulsion)
 
 
 def terms_from_state(state: Mapping[str, Tensor]) -> EnergyTerms:
