@@ -37,7 +37,8 @@ from bostruct.surrogates.local_gp.energy_terms import (
 )
 from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
 
-SPACING = 0.45  # of two splines, in units of the length scale
+SPACING = 0.22  # of two splines, in units of the length scale: a wall is steeper than a bond
+ROUGH_FRACTION = 0.1  # of the variance, with half the length scale: shoulders of short-ranged bonds
 ROUNDING = 1e-9  # relative, so that no distance within the range is after the last spline
 
 
@@ -80,7 +81,7 @@ class PairTerm:
         for n, h in zip(sizes.tolist(), spacing.tolist(), strict=True):
             u = h * torch.arange(-1, n + 2, dtype=torch.float64) + math.log(self.core_factor)
             std = torch.exp(-self.power * u).unsqueeze(-1)
-            roots.append(std * spline_root(n, self.length_scale / h))
+            roots.append(std * spline_root(n, self.length_scale / h, ROUGH_FRACTION))
         return FittedPairTerm(cutoff, core, sizes, torch.block_diag(*roots))
 
 
