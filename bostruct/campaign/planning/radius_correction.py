@@ -40,6 +40,9 @@ N_LOWEST = 3
 CONTACT_RANGE = (0.76, 1.35)
 """Range of the distance to the nearest neighbor, in sums of radii that fit."""
 
+NO_FORCE = 1e-12
+"""Force, eV/Å, that is a rounding error in any unit: more is left at a minimum."""
+
 FACTOR_RANGE = (1 / 3, 3.0)
 """Range of factors on radii: beyond it no radii are wrong, but an energy without a minimum."""
 
@@ -136,8 +139,8 @@ def add_to_lowest(lowest: tuple[Trial, ...], trial: Trial) -> tuple[Trial, ...]:
 
 
 def _is_dissociated(trial: Trial) -> bool:
-    """Return whether no force acts on any atom, not even one of rounding: none is in contact."""
-    return trial.forces is not None and not bool(trial.forces.any())
+    """Return whether no force acts on any atom: none is in contact."""
+    return trial.forces is not None and bool((trial.forces.abs() < NO_FORCE).all())
 
 
 def _energy_and_number(trial: Trial) -> tuple[float, int]:

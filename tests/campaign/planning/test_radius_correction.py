@@ -91,7 +91,8 @@ def test_atoms_out_of_reach_are_no_contacts():
     space = Cluster("C4")
     apart = trials(space, *(tetrahedron("C4", d) for d in (4.0, 5.0, 6.0)))
     assert correct_radii(space, apart, {}) != {}
-    free = [replace(trial, forces=torch.zeros(4, 3).double()) for trial in apart]
+    rounding = torch.full((4, 3), 4e-15, dtype=torch.float64)
+    free = [replace(trial, forces=rounding) for trial in apart]
     assert correct_radii(space, free, {}) == {}
     bonded = trials(space, *(tetrahedron("C4", d) for d in (1.5, 1.6, 1.4)))
     assert correct_radii(space, free + [replace(t, energy=9.0) for t in bonded], {}) == {}
