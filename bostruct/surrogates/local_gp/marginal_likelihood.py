@@ -45,6 +45,7 @@ HYPERPARAMETER_NAMES = ("signal", "energy_noise", "force_noise")
 PANEL_COLUMNS = 96  # columns of a block of the symmetric product
 MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
 AMPLITUDE_FACTOR = 1.0  # typical amplitude of a term over the typical signal
+MAX_ENERGY_NOISE = 10.0  # of the typical one: forces of a rough energy must not outvote energies
 MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
 
 
@@ -137,7 +138,9 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     """Signal and noise standard deviations, with priors in units of the data.
 
     The noises stand for what no features of the model can represent, so they do not vanish with
-    noiseless data: they have lower bounds.
+    noiseless data: they have lower bounds. Where energies change faster than the model can follow,
+    as where a bond breaks, many forces would outvote a few energies, and these be nothing but
+    noise: it has an upper bound.
 
     Args:
         force_scale: Typical size of the forces, eV/Å.
@@ -162,6 +165,7 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
         amplitude = AMPLITUDE_FACTOR * force_scale * length_scale
         typical |= {name: (amplitude, 2.0, MIN_AMPLITUDE) for name in amplitude_names}
         self.lower_bounds: dict[str, float] = {}
+        self.upper_bounds = {"energy_noise": MAX_ENERGY_NOISE * typical["energy_noise"][0]}
         for name, (start, width, minimum) in typical.items():
             self.lower_bounds[name] = start * minimum
             raw = torch.nn.Parameter(torch.tensor(math.log(start), dtype=torch.float64))
@@ -402,7 +406,10 @@ def maximize_marginal_likelihood(
     with cholesky_only():
         if free:
             bounds = {
-                f"raw_{name}": (math.log(value), None)
+                f"raw_{name}": (
+                    math.log(value),
+                    math.log(hyperparameters.upper_bounds.get(name, math.inf)),
+                )
                 for name, value in hyperparameters.lower_bounds.items()
                 if f"raw_{name}" in free
             }
