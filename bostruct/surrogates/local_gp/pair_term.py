@@ -38,7 +38,7 @@ from bostruct.surrogates.local_gp.energy_terms import (
 from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
 
 SPACING = 0.22  # of two splines, in units of the length scale: a wall is steeper than a bond
-ROUGH_FRACTION = 0.01  # of the variance, with half the length scale: amplitudes stay finite on walls
+ROUGH_FRACTION = 0.01  # of the variance, with half the length scale: keeps amplitudes finite
 ROUNDING = 1e-9  # relative, so that no distance within the range is after the last spline
 
 
