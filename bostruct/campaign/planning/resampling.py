@@ -34,7 +34,7 @@ def resampling_scale(structures: Structures, space: Space) -> ProblemScale:
 
     Args:
         structures: All known structures, with energies.
-        space: Their space.
+        space: Space of the structures.
     """
     energy = structures.energy
     assert energy is not None
