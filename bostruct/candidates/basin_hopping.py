@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -127,6 +128,10 @@ class BasinHopping:
     ) -> Candidates:
         """Return every structure that was relaxed, with its value.
 
+        A model of a few structures may send all of a batch out of the space, as crowded ones that
+        repel each other: that batch is relaxed again, up to the border. Where only some leave, they
+        are not worth it.
+
         Tolerances that are None follow the spread of `energies` and the radii of the space; a
         campaign, which knows forces too, sets them before, see `with_scale`.
 
@@ -143,17 +148,20 @@ class BasinHopping:
         search = self._in_scale_of(space, energies)
         assert search.fmax is not None
         assert search.max_step is not None
+        climb = partial(
+            relax,
+            acq_function,
+            fmax=search.fmax,
+            max_steps=search.max_steps,
+            max_step=search.max_step,
+            project=space.project,
+        )
         dialogue = search.ask_and_tell(space, X_evaluated, energies, generator)
         starts = next(dialogue)
         while True:
-            relaxed = relax(
-                acq_function,
-                starts,
-                fmax=search.fmax,
-                max_steps=search.max_steps,
-                max_step=search.max_step,
-                project=space.project,
-            )
+            relaxed = climb(starts)
+            if not bool(space.contains(relaxed.X.nan_to_num()).any()):
+                relaxed = climb(starts, contains=space.contains)
             try:
                 starts = dialogue.send(relaxed)
             except StopIteration as last:

@@ -109,6 +109,7 @@ def relax(
     max_steps: int = 100,
     max_step: float = 0.2,
     project: Callable[[Tensor], Tensor] | None = None,
+    contains: Callable[[Tensor], Tensor] | None = None,
 ) -> RelaxationResult:
     """Climb to the nearest maxima of `acq_function`.
 
@@ -120,6 +121,8 @@ def relax(
         max_steps: the most steps of each structure.
         max_step: the largest change of a coordinate in one step, in units of X: Å.
         project: a function that projects coordinates into the region.
+        contains: a function that says which of X `[b, d]` are allowed, `[b]` bool; no step leads to
+            others.
 
     Raises:
         InputError: A number is out of range.
@@ -155,7 +158,8 @@ def relax(
                 if count == 0:
                     break
         taken[batch.index] += moving
-        _lbfgs_step(batch, acq_function, moving, turn % HISTORY_SIZE, max_step, project)
+        slot = turn % HISTORY_SIZE
+        _lbfgs_step(batch, acq_function, moving, slot, max_step, project, contains)
     _store_results(batch, end_X, end_f, converged, _is_converged(batch, fmax))
     return RelaxationResult(end_X, -end_f, taken, converged)
 
@@ -199,6 +203,7 @@ def _lbfgs_step(
     history_slot: int,
     max_step: float,
     project: Callable[[Tensor], Tensor] | None,
+    contains: Callable[[Tensor], Tensor] | None,
 ) -> None:
     """Take one step with every active structure; keep the steps that improve it."""
     change = _search_direction(state, history_slot)
@@ -210,6 +215,8 @@ def _lbfgs_step(
         X = torch.where(is_active.unsqueeze(-1), project(X), state.X)
     f, g = value_and_gradient(acq_function, X)
     better = is_active & (f <= state.f)
+    if contains is not None:
+        better &= contains(X)
     worse = is_active & ~better
     s, y = X - state.X, g - state.g
     curvature = (s * y).sum(-1)

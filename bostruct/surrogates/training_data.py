@@ -19,7 +19,7 @@ from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures
 from bostruct.structures.composition_residuals import composition_residuals
 from bostruct.structures.composition_residuals import species_counts as species_counts
-from bostruct.structures.problem_scale import ProblemScale
+from bostruct.structures.problem_scale import ProblemScale, few_values_factor
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 
 PAIRS_PER_CHUNK = 8192  # pairs of atoms whose descriptor gradients are in memory at once
@@ -139,14 +139,19 @@ class Observations:
     def force_scale(self) -> float:
         """Return the root mean square force, eV/Å, at least `MIN_FORCE_SCALE` of the scale.
 
-        Where no forces are known, the standard deviation of the energies stands in.
+        Where no forces are known, the standard deviation of the energies stands in, with the
+        correction of few ones.
         """
         forces = self.forces / self.noise_factor[self.structures.index].unsqueeze(-1)
         known = forces[forces.isfinite()]
+        factor = 1.0
         if not known.numel():
             known = self.energy / self.structures.counts.sqrt() / self.noise_factor
             known = known / self.length_scale()
-        return max(float(known.square().mean().sqrt()), MIN_FORCE_SCALE * self.scale.force)
+            species, species_index = self.structures.numbers.unique(return_inverse=True)
+            factor = few_values_factor(self.composition(species_index, len(species)))
+        typical = factor * float(known.square().mean().sqrt())
+        return max(typical, MIN_FORCE_SCALE * self.scale.force)
 
     def length_scale(self) -> float:
         """Return the length over which energies change, Å."""

@@ -95,6 +95,22 @@ def test_candidates_stay_in_the_region(known):
     assert length.max() > 0.99 * space.radius
 
 
+def test_a_batch_that_would_leave_the_space_ends_at_its_border(known):
+    """Atoms that repel each other everywhere fly apart: a connected cluster is still proposed."""
+    space = Cluster("Ar7", atomic_radii={"Ar": 0.56}, max_gap_factor=1.5)
+
+    def repulsion(X):
+        P = X.reshape(*X.shape[:-1], 7, 3)
+        i, j = torch.triu_indices(7, 7, offset=1)
+        return -(P[..., i, :] - P[..., j, :]).norm(dim=-1).pow(-2).sum(-1)
+
+    X, energies = known[0], -repulsion(known[0])
+    found = BRIEF(repulsion, space, X, energies, stream(0))
+    inside = space.contains(found.X)
+    assert inside.any()
+    assert found.acq_value[inside].max() > repulsion(X).max()
+
+
 def test_later_rounds_never_lose_the_best(space, known):
     best = []
     for rounds in (1, 2, 3, 4):

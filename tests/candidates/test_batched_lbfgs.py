@@ -288,3 +288,14 @@ def test_a_gradient_that_is_no_number_ends_a_relaxation():
     found = relax(Broken(), random(2, 3))
     assert found.acq_value.tolist() == [-math.inf] * 2
     assert not found.converged.any()
+
+
+def test_no_step_leads_to_what_is_not_allowed():
+    """The maximum lies beyond a border: rows end close to it, or at a maximum on this side."""
+    centre = torch.tensor([2.0, 0.0], dtype=torch.float64)
+    start = torch.cat((random(8, 2).clamp(max=0.5), torch.tensor([[-1.0, 0.0]]).double()))
+    found = relax(valley(torch.ones(2), centre), start, contains=lambda X: X[:, 0] <= 1.0)
+    assert (found.X[:, 0] <= 1.0).all()
+    assert (found.X[:, 0] > 0.95).all()
+    free = relax(valley(torch.ones(2), -centre), start, contains=lambda X: X[:, 0] <= 1.0)
+    assert free.converged.all()

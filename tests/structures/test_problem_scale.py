@@ -1,5 +1,6 @@
 """The scale is that of the data: in any unit, and whatever a few of them say."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,12 @@ from ase.calculators.lj import LennardJones
 
 from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase, problem_scale, to_ase
-from bostruct.structures.problem_scale import ENERGY_RATIO, UNKNOWN_ENERGY, ProblemScale
+from bostruct.structures.problem_scale import (
+    ENERGY_RATIO,
+    UNKNOWN_ENERGY,
+    ProblemScale,
+    few_values_factor,
+)
 from bostruct.surrogates import LocalGP, PairRepulsion
 
 RADIUS = 0.56
@@ -121,6 +127,22 @@ def test_energies_alone():
     found = ProblemScale.from_energies(energies, radii)
     assert found == ProblemScale(pytest.approx(ENERGY_RATIO * 2.0 / 2.0), 2.0)
     assert ProblemScale.from_energies(energies[:0], radii) == ProblemScale(UNKNOWN_ENERGY, 2.0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_few_energies_give_a_scale_that_is_right_in_the_mean(count):
+    """Of its logarithm, over many draws."""
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.randn(4000, count, generator=generator, dtype=torch.float64)
+    deviations = draws - draws.mean(-1, keepdim=True)
+    found = deviations.square().mean(-1).sqrt() * few_values_factor(draws.new_ones(count, 1))
+    assert found.log().mean().abs() < 4 * found.log().std() / math.sqrt(len(found))
+
+
+def test_energies_fitted_by_the_composition_tell_no_scale():
+    assert few_values_factor(torch.eye(3, dtype=torch.float64)) == 1
+    assert few_values_factor(torch.ones(0, 1, dtype=torch.float64)) == 1
+    assert few_values_factor(torch.ones(400, 1, dtype=torch.float64)) == pytest.approx(1, abs=3e-3)
 
 
 @pytest.mark.parametrize("repulsion", [PairRepulsion(), None])

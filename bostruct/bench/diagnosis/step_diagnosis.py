@@ -14,14 +14,13 @@ from bostruct.campaign.analysis.outcome_table import ENERGY
 from bostruct.campaign.analysis.recalibration import Recalibration
 from bostruct.campaign.planning.acquisition_context import acquisition_context
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
-from bostruct.campaign.planning.resampling import is_promising, is_relaxed
+from bostruct.campaign.planning.resampling import is_promising, is_relaxed, resampling_scale
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.training_data import training_data
 from bostruct.campaign.records import Step, training_structures
 from bostruct.candidates import Candidates, select_top
 from bostruct.candidates.batched_lbfgs import relax
 from bostruct.surrogates import FittedModel
-from bostruct.surrogates.species import problem_scale
 
 MAX_ABS_Z = 2.0
 """Largest |z| of a correct prediction, in σ."""
@@ -72,7 +71,7 @@ def diagnose_step(
     candidates = Candidates.unrelaxed(X, X.new_zeros(1), ["reference minimum"])
     numbers = [trial.number for trial in training]
     structures = training_structures(training, space)
-    scale = problem_scale(structures, space)
+    scale = resampling_scale(structures, space)
     relaxed = dict(zip(numbers, is_relaxed(structures, scale), strict=True))
     energies = torch.tensor([trial.energy for trial in training])
     proposed = select_top(

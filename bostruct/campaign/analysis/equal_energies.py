@@ -4,7 +4,7 @@ A program that fails and leaves the output of an earlier run, or reads that of a
 returns the energy of another structure. No two structures that differ have energies equal to the
 last bit, unless one of these is so:
 
-    copy       they differ by symmetry, or by atoms on which no force acts at all
+    copy       they differ by symmetry, or by atoms on which no force acts but rounding errors
     discrete   the energies are few-valued, rounded, or constant, so that they coincide by chance
 
 Where forces are known, these tell: equal forces on structures that differ are a copy of a result,
@@ -33,7 +33,8 @@ QUANTUM_TOLERANCE = 1e-9
 """Remainder of a division of energy differences that is zero, in units of the largest one."""
 
 ROUNDING = 1e-12
-"""Relative difference of energies that are equal but for rounding."""
+"""Relative difference of energies that are equal but for rounding, and relative size of forces that
+are none."""
 
 SAME_DISTANCE = 0.005
 """Difference of two distances that count as equal, in units of the shortest one."""
@@ -101,11 +102,13 @@ def equal_energies(trials: Sequence[Trial], space: Space) -> dict[int, str]:
     groups = equal_groups(energies)
     discrete = bool(groups) and is_discrete(list(energies.values()))
     is_lattice = isinstance(space, DiscreteSpace) and not isinstance(space, Pool)
+    largest = [float(t.forces.nan_to_num().abs().max()) for t in trials if t.forces is not None]
+    no_force = ROUNDING * max(largest, default=0.0)
     reasons: dict[int, str] = {}
     for numbers in groups:
         members = [by_number[number] for number in numbers]
         for compared in _groups_of_equal_forces(members) if discrete else [members]:
-            for trial, twin in _differing_twins(compared, space, is_lattice):
+            for trial, twin in _differing_twins(compared, space, is_lattice, no_force):
                 is_copy = _are_equal(trial.forces, twin.forces)
                 what = "energy and forces equal those" if is_copy else "energy equals that"
                 reasons[trial.number] = (
@@ -125,7 +128,7 @@ def _groups_of_equal_forces(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 def _differing_twins(
-    trials: Sequence[Trial], space: Space, is_lattice: bool
+    trials: Sequence[Trial], space: Space, is_lattice: bool, no_force: float
 ) -> list[tuple[Trial, Trial]]:
     """Return each trial with the first one of another structure; none if all have one structure.
 
@@ -133,13 +136,14 @@ def _differing_twins(
         trials: Trials in order, all compared with the first of them.
         space: Space that decodes the structures.
         is_lattice: True to compare nearest neighbors alone.
+        no_force: Largest force that is none, eV/Å.
     """
     if len(trials) < 2:
         return []
     decoded = space.decode(torch.stack([trial.X for trial in trials]))
     cutoff = CUTOFF_FACTOR * 2 * float(space.atomic_radii.max())
     distances = [
-        _neighbor_distances(decoded[k], trial.forces, is_lattice, cutoff)
+        _neighbor_distances(decoded[k], trial.forces, is_lattice, cutoff, no_force)
         for k, trial in enumerate(trials)
     ]
     is_first = [_is_same(distances[0], other) for other in distances]
@@ -156,7 +160,11 @@ def _are_equal(a: Tensor | None, b: Tensor | None) -> bool:
 
 
 def _neighbor_distances(
-    structures: Structures, forces: Tensor | None, is_lattice: bool, cutoff: float
+    structures: Structures,
+    forces: Tensor | None,
+    is_lattice: bool,
+    cutoff: float,
+    no_force: float,
 ) -> dict[tuple[int, int], Tensor]:
     """Return the sorted distances between atoms by their atomic numbers, Å.
 
@@ -165,6 +173,7 @@ def _neighbor_distances(
         forces: `[a, 3]` eV/Å; atoms without any force do not count. None where unknown.
         is_lattice: True to take nearest neighbors alone.
         cutoff: Largest distance, Å.
+        no_force: Largest force that is none, eV/Å.
     """
     neighbors = build_neighbor_list(structures, cutoff)
     r = torch.linalg.vector_norm(neighbors.vectors(structures.positions, structures.cell), dim=-1)
@@ -173,7 +182,12 @@ def _neighbor_distances(
         first = r < FIRST_SHELL * r.min()
         r, pairs = r[first], pairs[:, first]
     elif forces is not None:
-        acts = (forces.nan_to_num(nan=1.0) != 0).any(-1).to(pairs.device)[pairs].all(0)
+        acts = (
+            (forces.nan_to_num(nan=torch.inf).abs() > no_force)
+            .any(-1)
+            .to(pairs.device)[pairs]
+            .all(0)
+        )
         r, pairs = r[acts], pairs[:, acts]
     species = structures.numbers[pairs].sort(0).values
     return {

@@ -9,6 +9,7 @@ the radii do not fit. An element of wrong radius takes
 
 with the radii R so far, and one contact of each atom, the nearest by d_ij / (R_a + R_b). A large
 radius makes those of the neighbors look large: the fewest elements are changed that explain all.
+Atoms out of each other's reach, on which no force acts, have no contact.
 Factors on the radii of the space are logged with each step, and stay until their range is left
 again. Sampling, moves, minimum distances, descriptors and priors follow, as they use the radii.
 """
@@ -38,6 +39,9 @@ N_LOWEST = 3
 
 CONTACT_RANGE = (0.76, 1.35)
 """Range of the distance to the nearest neighbor, in sums of radii that fit."""
+
+NO_FORCE = 1e-12
+"""Force, eV/Å, that is a rounding error in any unit: more is left at a minimum."""
 
 FACTOR_RANGE = (1 / 3, 3.0)
 """Range of factors on radii: beyond it no radii are wrong, but an energy without a minimum."""
@@ -127,11 +131,16 @@ def correct_radii(
 
 def add_to_lowest(lowest: tuple[Trial, ...], trial: Trial) -> tuple[Trial, ...]:
     """Return the `N_LOWEST` trials of lowest energy once there is another one, the lowest first."""
-    if not trial.is_known or trial.energy is None:
+    if not trial.is_known or trial.energy is None or _is_dissociated(trial):
         return lowest
     if len(lowest) == N_LOWEST and _energy_and_number(trial) >= _energy_and_number(lowest[-1]):
         return lowest
     return tuple(sorted((*lowest, trial), key=_energy_and_number)[:N_LOWEST])
+
+
+def _is_dissociated(trial: Trial) -> bool:
+    """Return whether no force acts on any atom: none is in contact."""
+    return trial.forces is not None and bool((trial.forces.abs() < NO_FORCE).all())
 
 
 def _energy_and_number(trial: Trial) -> tuple[float, int]:

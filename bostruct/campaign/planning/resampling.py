@@ -12,17 +12,33 @@ from bostruct.campaign.planning.retries import retry_candidates
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.trial_columns import is_known
 from bostruct.campaign.records import Trial
-from bostruct.spaces import DiscreteSpace
+from bostruct.spaces import DiscreteSpace, Space
 from bostruct.structures import Structures
 from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates import FittedModel, TrainingData
+from bostruct.surrogates.species import problem_scale
 
 RELAXED_MAX_FORCE = 0.1
-"""Force, in units of the scale, below which little is gained at the bottom of a minimum."""
+"""Force, in units of `resampling_scale`, below which little is gained at a minimum."""
 
 PROMISING_ENERGY_GAIN = 0.008
-"""Energy, in units of the scale, by which a candidate that may resample a structure is predicted
+"""Energy, in units of that scale, by which a candidate that may resample a structure is predicted
 below the lowest."""
+
+
+def resampling_scale(structures: Structures, space: Space) -> ProblemScale:
+    """Return the scale of the lower half of the energies: what a search has come down to.
+
+    The first structures of a stiff potential are so high that in their scale nothing would be left
+    to gain at a minimum.
+
+    Args:
+        structures: All known structures, with energies.
+        space: Space of the structures.
+    """
+    energy = structures.energy
+    assert energy is not None
+    return problem_scale(structures[energy <= energy.median()], space)
 
 
 def resampling_rules(
@@ -44,7 +60,7 @@ def resampling_rules(
         data: The training data: the known ones of `trials`, in their order.
         trials: All so far in the order asked.
         X_candidates: `[c, d]` the candidates.
-        scale: Scale of the energies; None with objectives.
+        scale: Scale of `resampling_scale`; None with objectives.
 
     Returns:
         `[t, d]` the structures evaluated or pending; `[t]` bool, which of them are relaxed, or

@@ -19,7 +19,7 @@ from bostruct.campaign.planning.force_consistency import force_metrics
 from bostruct.campaign.planning.pending_candidates import with_pending
 from bostruct.campaign.planning.posterior_tensors import posterior_tensors
 from bostruct.campaign.planning.random_structures import sample_new
-from bostruct.campaign.planning.resampling import resampling_rules
+from bostruct.campaign.planning.resampling import resampling_rules, resampling_scale
 from bostruct.campaign.planning.search_scale import scaled_search
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.step_metrics import step_metrics
@@ -117,7 +117,8 @@ def _model_step(
         search_ranking(step, context, known),
         step.generator_for("search"),
     )
-    rules = resampling_rules(step, model, data, trials, candidates.X, scale)
+    low = None if data.structures is None else resampling_scale(data.structures, space)
+    rules = resampling_rules(step, model, data, trials, candidates.X, low)
     infeasible = infeasible_candidates(step, trials, candidates)
     candidates, selected, values = select_batch(
         step, candidates, acquisition, *rules, infeasible=infeasible

@@ -37,6 +37,7 @@ from bostruct.spaces.clusters.sampling import (
     sample_compact,
     sample_symmetric,
 )
+from bostruct.spaces.clusters.tree_sampling import has_few_neighbors, sample_trees
 from bostruct.spaces.connectivity import is_connected, resolve_max_gap_factor
 from bostruct.spaces.fingerprint_distance import (
     DUPLICATE_TOLERANCE,
@@ -154,12 +155,22 @@ class Cluster:
         return min(self.radius, _compact_radius(self.atomic_radii))
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return random compact clusters, `[n, d]` float64 on the CPU.
+        """Return random clusters, `[n, d]` float64 on the CPU.
+
+        They are compact, or trees of bonds where all elements are bonded covalently.
 
         Raises:
             SpaceError: the sphere is so small that some could not be made.
         """
         check_count("n", n, 0)
+        if has_few_neighbors(self.numbers):
+            draw = partial(self._draw_trees, generator)
+            X = rejection_sample(n, self.dimension, draw, N_TRIAL_ATTEMPTS)
+            if X is not None:
+                return X
+        return self._sample_compact(n, generator)
+
+    def _sample_compact(self, n: int, generator: torch.Generator) -> Tensor:
         X = self._sample(n, sample_compact, generator, N_SAMPLE_ATTEMPTS)
         if X is None:
             raise self._infeasible_error()
@@ -168,9 +179,13 @@ class Cluster:
     def generators(self) -> Mapping[str, Sampler]:
         """Return the samplers of random clusters, by name.
 
-        "random" is `sample`; "symmetric" clusters have a point group drawn at random.
+        "random" is `sample`; "symmetric" clusters have a point group drawn at random; "compact" is
+        there where clusters of `sample` are not compact.
         """
-        return {"random": self.sample, "symmetric": self._sample_symmetric}
+        generators = {"random": self.sample, "symmetric": self._sample_symmetric}
+        if has_few_neighbors(self.numbers):
+            generators["compact"] = self._sample_compact
+        return generators
 
     def decode(self, X: Tensor) -> Structures:
         """Return the structures at X `[..., d]`, row-major, differentiable in X."""
@@ -376,7 +391,11 @@ class Cluster:
         """Return symmetric clusters `[n, d]`, or any where some could not be made."""
         sampler = partial(sample_symmetric, numbers=self.numbers)
         X = self._sample(n, sampler, generator, N_TRIAL_ATTEMPTS)
-        return self.sample(n, generator) if X is None else X
+        return self._sample_compact(n, generator) if X is None else X
+
+    def _draw_trees(self, generator: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
+        X = sample_trees(count, self.numbers, self.bond_lengths, generator).flatten(-2)
+        return X, self.contains(X)
 
     def _sample(
         self,

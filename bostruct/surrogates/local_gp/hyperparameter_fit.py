@@ -15,14 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bostruct.structures import neighbor_table
 from bostruct.structures.problem_scale import UNKNOWN_ENERGY
 from bostruct.surrogates.local_gp.energy_terms import EnergyTerms
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     HYPERPARAMETER_NAMES,
     Hyperparameters,
     RowStatistics,
-    degrees_of_freedom,
     log_marginal_likelihood,
     maximize_marginal_likelihood,
     value_and_gradient,
@@ -31,8 +29,8 @@ from bostruct.surrogates.local_gp.spectral_likelihood import SpectralLikelihood
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.training_data import Observations, species_counts
 
-MIN_DEGREES_OF_FREEDOM = 0.5  # beyond the energies of the species, for data that tell a scale
-FEW_DEGREES_OF_FREEDOM = 4.0  # further ones, for terms that explain all of near copies
+MIN_DIFFERENCE = 0.05  # of structures, in variances of the energy of an environment
+N_POWER_ITERATIONS = 10  # the difference is 1e-2 of what structures have in common
 
 
 def fit_hyperparameters(
@@ -42,7 +40,6 @@ def fit_hyperparameters(
     terms: EnergyTerms,
     given: tuple[float, float, float] | None,
     pair_repulsion: PairRepulsion | None,
-    cutoff: float,
     spectral: SpectralLikelihood | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood.
@@ -57,7 +54,6 @@ def fit_hyperparameters(
         terms: Terms beside the environments, whose features are the last ones.
         given: Signal, energy noise and force noise to keep; None fits them.
         pair_repulsion: The pair prior, or None; its force is the scale of data that tell none.
-        cutoff: Reach of an atom, Å.
         spectral: Likelihood of these rows, or of some that differ in their residual variances;
             by default it is made where it saves time.
     """
@@ -71,7 +67,7 @@ def fit_hyperparameters(
     evidence = evidence - forces.n_rows * math.log(data.scale.force)
     s, e, f, *amplitudes = fit.values(energies.gram)
     std = terms.weight_std(s, m, amplitudes)
-    if given is None and not _tells_scale(energies, forces, (s, e, f, std), data, m, cutoff):
+    if given is None and not _differ(energies, data, m):
         s = s.clamp(min=_prior_scale(data, pair_repulsion))
         std = terms.weight_std(s, m, amplitudes)
         evidence = log_marginal_likelihood(energies, forces, s, e, f, std)
@@ -173,13 +169,12 @@ class ScaledFit:
         for raw, value in zip(self.hyperparameters.parameters(), logarithms, strict=True):
             raw.data.fill_(value)
 
-    def bounds(self) -> list[tuple[float, float | None]]:
+    def bounds(self) -> list[tuple[float, float]]:
         """Return bounds of the logarithms; those of kept values hold them."""
-        limits = self.hyperparameters.lower_bounds
+        bounds = self.hyperparameters.logarithmic_bounds()
         pairs = zip(self.hyperparameters.names, self.logarithms().tolist(), strict=True)
         return [
-            (value, value) if name in self.fixed_names else (math.log(limits[name]), None)
-            for name, value in pairs
+            (value, value) if name in self.fixed_names else bounds[name] for name, value in pairs
         ]
 
     def scaled_values(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -206,38 +201,28 @@ class ScaledFit:
         return values
 
 
-def _tells_scale(
-    energies: RowStatistics,
-    forces: RowStatistics,
-    hyperparameters: tuple[Tensor, ...],
-    data: Observations,
-    m: int,
-    cutoff: float,
-) -> bool:
-    """Return whether the data determine more than the energies of the species.
+def _differ(energies: RowStatistics, data: Observations, m: int) -> bool:
+    """Return whether energies are known of structures that differ in more than composition.
 
-    They do not where structures are copies of one: that their energies are alike, or differ by
-    noise, says nothing of those of other structures. Nor do they where atoms are out of each
-    other's reach, although a term may see these, or where a term explains a few energies.
+    Copies of one tell no scale: that their energies are alike says nothing of other structures, and
+    at a minimum forces vanish, whatever the scale is. Nor do atoms out of each other's reach.
 
     Args:
         energies: Statistics of the energy rows.
-        forces: Statistics of the force rows.
-        hyperparameters: Signal, energy noise, force noise, those of all weights.
         data: The training data.
         m: Number of inducing environments.
-        cutoff: Reach of an atom, Å.
     """
     structures = data.structures
     species, species_index = structures.numbers.unique(return_inverse=True)
     counts = species_counts(structures, species_index, len(species))
-    minimum = int(torch.linalg.matrix_rank(counts)) + MIN_DEGREES_OF_FREEDOM
-    known = degrees_of_freedom(energies, forces, *hyperparameters)
-    if float(known[:m].sum()) > minimum:
-        return True
-    if float(known.sum()) <= minimum + FEW_DEGREES_OF_FREEDOM:
+    rank = int(torch.linalg.matrix_rank(counts))
+    if m <= rank:
         return False
-    return bool(neighbor_table(structures, cutoff)[2].any())
+    G = energies.gram[:m, :m] * counts.sum(-1).mean()
+    V = G[:, G.diagonal().topk(rank + 1).indices]
+    for _ in range(N_POWER_ITERATIONS):
+        V = torch.linalg.qr(G @ V).Q
+    return bool(torch.linalg.eigvalsh(V.T @ G @ V)[0] > MIN_DIFFERENCE)
 
 
 def _prior_scale(data: Observations, pair_repulsion: PairRepulsion | None) -> float:

@@ -575,9 +575,8 @@ class LocalGP:
         spectral: SpectralLikelihood | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood."""
-        cutoff = self.cutoff or CUTOFF_FACTOR * data.scale.length
         given, repulsion = self.hyperparameters, self.pair_repulsion
-        arguments = energies, forces, data, terms, given, repulsion, cutoff, spectral
+        arguments = energies, forces, data, terms, given, repulsion, spectral
         return fit_hyperparameters(*arguments)
 
 

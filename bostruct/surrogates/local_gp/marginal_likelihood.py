@@ -51,7 +51,8 @@ PANEL_COLUMNS = 96  # columns of a block of the symmetric product
 MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
 JITTERS = (0.0, 1e-14, 1e-12, 1e-10)  # relative to the diagonal
 MIN_ENERGY_NOISE, MIN_FORCE_NOISE = 0.03, 0.1  # in units of the typical ones
-MIN_SIGNAL = 1e-3
+MIN_SIGNAL = 1e-3  # of the typical one: terms may explain everything
+MAX_ENERGY_NOISE = 10.0  # of the typical one: forces of a rough energy must not outvote energies
 MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
 MAX_UNSEEN = 15.0  # s² u_F over f²: up to 8 for most elements and ions, 30 to 200 for alloys
 
@@ -145,7 +146,9 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     """Signal and noise standard deviations, with priors in units of the data.
 
     The noises stand for what no features of the model can represent, so they do not vanish with
-    noiseless data: they have lower bounds.
+    noiseless data: they have lower bounds. Where energies change faster than the model can follow,
+    as where a bond breaks, many forces would outvote a few energies, and these be nothing but
+    noise: it has an upper bound.
 
     Args:
         force_scale: Typical size of the forces, eV/Å.
@@ -171,6 +174,7 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
         for name, _, factor in amplitudes:
             typical[name] = factor * signal, 2.0, MIN_AMPLITUDE
         self.lower_bounds: dict[str, float] = {}
+        self.upper_bounds = {"energy_noise": MAX_ENERGY_NOISE * typical["energy_noise"][0]}
         for name, (value, width, minimum) in typical.items():
             self.lower_bounds[name] = value * minimum
             # From a small amplitude the likelihood hardly rises, whatever is behind it.
@@ -193,6 +197,13 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
         for name, value in zip(HYPERPARAMETER_NAMES, values, strict=True):
             raw: torch.nn.Parameter = getattr(self, f"raw_{name}")
             raw.data.fill_(math.log(value))
+
+    def logarithmic_bounds(self) -> dict[str, tuple[float, float]]:
+        """Return the smallest and the largest logarithm of each."""
+        return {
+            name: (math.log(value), math.log(self.upper_bounds.get(name, math.inf)))
+            for name, value in self.lower_bounds.items()
+        }
 
     def log_prior(self) -> Tensor:
         """Return the log density of the priors over the logarithms, a scalar."""
@@ -469,8 +480,8 @@ def maximize_marginal_likelihood(
     with cholesky_only():
         if free:
             bounds = {
-                f"raw_{name}": (math.log(value), None)
-                for name, value in hyperparameters.lower_bounds.items()
+                f"raw_{name}": bound
+                for name, bound in hyperparameters.logarithmic_bounds().items()
                 if f"raw_{name}" in free
             }
             options = {"maxiter": MAX_ITERATIONS}

@@ -53,6 +53,16 @@ def test_the_result_of_another_structure_is_doubted_of_both(with_forces):
     assert found == equal_energies(rows[::-1], SPACE)
 
 
+@pytest.mark.parametrize("rounding", [0.0, 4e-15])
+def test_atoms_out_of_reach_have_one_energy(rounding):
+    """Dissociated structures differ and have energies equal to the last bit, forces of rounding."""
+    rows = trials()
+    for target in (3, 7):
+        free = torch.full((4, 3), rounding, dtype=torch.float64)
+        rows[target] = replace(rows[target], energy=0.0, forces=free)
+    assert equal_energies(rows, SPACE) == {}
+
+
 def test_a_program_that_is_stuck_is_doubted():
     rows = trials()
     for target in range(3, 10):

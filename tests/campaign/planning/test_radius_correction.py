@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,6 +84,18 @@ def test_contacts_of_the_lowest_structures_correct_a_radius(factor):
     assert nearest_contacts(corrected, X, element_radii(corrected)).ratios()["Ar"] == pytest.approx(
         1, rel=0.01
     )
+
+
+def test_atoms_out_of_reach_are_no_contacts():
+    """The lowest structures of a search may be dissociated ones: no force acts on these."""
+    space = Cluster("C4")
+    apart = trials(space, *(tetrahedron("C4", d) for d in (4.0, 5.0, 6.0)))
+    assert correct_radii(space, apart, {}) != {}
+    rounding = torch.full((4, 3), 4e-15, dtype=torch.float64)
+    free = [replace(trial, forces=rounding) for trial in apart]
+    assert correct_radii(space, free, {}) == {}
+    bonded = trials(space, *(tetrahedron("C4", d) for d in (1.5, 1.6, 1.4)))
+    assert correct_radii(space, free + [replace(t, energy=9.0) for t in bonded], {}) == {}
 
 
 def test_lengths_have_no_unit():

@@ -8,12 +8,14 @@ from bostruct.campaign.planning.resampling import (
     is_promising,
     is_relaxed,
     resampling_rules,
+    resampling_scale,
 )
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.training_data import training_data
 from bostruct.campaign.records import training_structures
-from bostruct.structures import from_ase
+from bostruct.structures import Structures, from_ase
 from bostruct.structures.problem_scale import ProblemScale
+from bostruct.surrogates.species import problem_scale
 from tests.campaign import alloys
 from tests.campaign.standin import campaign
 
@@ -49,6 +51,18 @@ def test_what_is_worth_an_energy_is_well_below_all_known(log):
         found = is_promising(model, X, energies, scale)
         assert bool(found[mean.argmin()]) is worth
         assert torch.equal(found, mean < energies.min() - gain)
+
+
+def test_the_scale_is_that_of_the_low_structures(log):
+    """Structures of forces and energies a hundred times larger change nothing of it."""
+    space = campaign().components.space
+    known = training_structures(log.trials(), space)
+    order = known.energy.argsort()
+    low = known[order[: (len(known) + 1) // 2].tolist()]
+    high = known[order[(len(known) + 1) // 2 :].tolist()]
+    absurd = replace(high, energy=100 + 100 * high.energy.abs(), forces=100 * high.forces)
+    scales = [resampling_scale(Structures.cat([low, part]), space) for part in (high, absurd)]
+    assert scales[0] == scales[1] == problem_scale(low, space)
 
 
 def step_of(components):

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from ase.calculators.emt import EMT
 
+from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase, to_ase
 from bostruct.surrogates import LocalGP, PairRepulsion
-from tests.surrogates.dense import energies_only
+from tests.surrogates.dense import energies_only, labelled
 
 
 def apart(distances, with_forces):
@@ -53,6 +55,36 @@ def test_energies_of_near_copies_tell_no_scale(data, displacement):
     found = LocalGP().fit(energies_only(from_ase(copies))).predict(data[1:20])
     z2 = (found.mean - data[1:20].energy).square() / found.variance
     assert z2.mean() < 4
+
+
+@pytest.mark.parametrize("displacement", [0.0, 0.001])
+@pytest.mark.parametrize("formula", ["Cu8", "Au4Cu4"])
+def test_copies_of_a_minimum_tell_no_scale(formula, displacement):
+    """Forces vanish there whatever the scale is."""
+    space = Cluster(formula)
+    X = space.sample(9, torch.Generator().manual_seed(0))
+    minimum = to_ase(labelled(X[:1], space, steps=300, shake=0.0))[0]
+    rng = np.random.default_rng(0)
+    copies = []
+    for _ in range(4):
+        copies.append(minimum.copy())
+        copies[-1].positions += displacement * rng.normal(size=(8, 3))
+        copies[-1].calc = EMT()
+        copies[-1].get_forces()
+    others = labelled(X[1:], space, steps=20)
+    found = LocalGP().fit(from_ase(copies), space).predict(others)
+    z2 = (found.mean - others.energy).square() / found.variance
+    assert z2.mean() < 4
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_few_energies_of_different_structures_tell_the_scale(count):
+    """σ is mostly of the size of their spread, not that of unknown chemical bonds."""
+    space = Cluster("Cu5")
+    data = energies_only(labelled(space.sample(40, torch.Generator().manual_seed(0)), space))
+    draws = [data[start : start + count] for start in range(0, 40 - count, 5)]
+    variances = torch.stack([LocalGP().fit(few, space).predict(data).variance for few in draws])
+    assert 0.1 < float(variances.median().sqrt() / data.energy.std()) < 1
 
 
 def test_given_hyperparameters_and_no_pair_prior_stay_as_they_are():
