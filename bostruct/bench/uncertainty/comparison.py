@@ -143,9 +143,7 @@ class Comparison:
 
     def _tables(self) -> tuple[dict[str, DataFrame], list[str], tuple[str, ...]]:
         """Return the tables by title, the notes and the legend."""
-        n_splits = len(self.split_runs)
-        legend = score_tables.SPLIT_LEGEND if n_splits == 1 else score_tables.STATISTICS_LEGEND
-        return score_tables.score_tables(self.statistics, n_splits), self.notes, legend
+        return score_tables.score_tables(self.statistics), self.notes, score_tables.LEGEND
 
     def _seed_suffix(self, split_run: SplitRun) -> str:
         return "" if len(self.split_runs) == 1 else f", seed {split_run.seed}"
