@@ -32,8 +32,25 @@ from bostruct.surrogates.botorch_models.posterior import (
 )
 
 
+class ConditionableModel(Model, FantasizeMixin):  # type: ignore[misc]
+    """Base of models that are conditioned on further observations without a new fit.
+
+    It never changes; there is one outcome, and no batch of models, unless it says so.
+    """
+
+    num_outputs: int = 1
+    batch_shape: torch.Size = torch.Size()
+    likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
+
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
+    ) -> ConditionedModel:
+        """Return the model conditioned on Y `[..., t, k]` at X `[..., t, d]`, too."""
+        return condition_on_observations(self, X, Y, noise)
+
+
 @final
-class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
+class ConditionedModel(ConditionableModel):
     """A model and observations made after its fit; its hyperparameters stay.
 
     Without Y it is the "kriging believer" of Ginsbourger, Le Riche and Carraro (2010): conditioned
@@ -49,8 +66,6 @@ class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
         ShapeError: Y does not have a row for each point and a column for each outcome.
     """
 
-    likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
-
     def __init__(
         self, model: Model, X: Tensor, Y: Tensor | None = None, noise: Tensor | None = None
     ) -> None:
@@ -60,16 +75,8 @@ class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
             condition = f"have shape [..., {shape[0]}, {shape[1]}]"
             raise ShapeError(error_message("Y", condition, list(Y.shape)))
         self.model, self.X, self.Y, self.noise = model, X, Y, noise
-
-    @property
-    def num_outputs(self) -> int:
-        """The number of outcomes, k."""
-        return int(self.model.num_outputs)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """The leading dimensions of Y, or those of the model."""
-        return torch.Size(self.model.batch_shape if self.Y is None else self.Y.shape[:-2])
+        self.num_outputs = shape[1]
+        self.batch_shape = torch.Size(model.batch_shape if Y is None else Y.shape[:-2])
 
     def posterior(
         self,
@@ -109,12 +116,6 @@ class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
             own = _noise(self.model, x)
         C = add_noise(C, observation_noise, own, k).expand(*mean.shape[:-2], n, n)
         return joint_posterior(mean, C, posterior_transform, output_indices, unclamped=unclamped)
-
-    def condition_on_observations(
-        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
-    ) -> ConditionedModel:
-        """Return the model conditioned also on Y `[..., t, k]` at X `[..., t, d]`."""
-        return condition_on_observations(self, X, Y, noise)
 
 
 def condition_on_observations(

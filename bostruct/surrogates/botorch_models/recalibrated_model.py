@@ -13,16 +13,13 @@ from typing import final
 
 import torch
 from botorch.acquisition.objective import PosteriorTransform
-from botorch.models.model import FantasizeMixin, Model
+from botorch.models.model import Model
 from botorch.posteriors import Posterior
 from torch import Tensor
 
 from bostruct.acquisition.posterior_moments import PosteriorMoments, SupportsPosteriorMoments
 from bostruct.errors import check_shape
-from bostruct.surrogates.botorch_models.conditioned_model import (
-    ConditionedModel,
-    condition_on_observations,
-)
+from bostruct.surrogates.botorch_models.conditioned_model import ConditionableModel
 from bostruct.surrogates.botorch_models.posterior import (
     UnclampedVariance,
     add_noise,
@@ -61,7 +58,7 @@ class RecalibratedMoments:
 
 
 @final
-class RecalibratedModel(Model, FantasizeMixin):  # type: ignore[misc]
+class RecalibratedModel(ConditionableModel):
     """A model with the errors that it was seen to make.
 
     Args:
@@ -73,23 +70,12 @@ class RecalibratedModel(Model, FantasizeMixin):  # type: ignore[misc]
         ShapeError: shift or scale do not have a number for each outcome.
     """
 
-    likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
-
     def __init__(self, model: Model, shift: Tensor, scale: Tensor) -> None:
         super().__init__()
+        self.num_outputs, self.batch_shape = int(model.num_outputs), torch.Size(model.batch_shape)
         for name, value in (("shift", shift), ("scale", scale)):
-            check_shape(name, value, [int(model.num_outputs)])
+            check_shape(name, value, [self.num_outputs])
         self.model, self.shift, self.scale = model, shift, scale
-
-    @property
-    def num_outputs(self) -> int:
-        """The number of outcomes, k."""
-        return int(self.model.num_outputs)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """The leading dimensions of the model."""
-        return torch.Size(self.model.batch_shape)
 
     def posterior(
         self,
@@ -132,9 +118,3 @@ class RecalibratedModel(Model, FantasizeMixin):  # type: ignore[misc]
         return RecalibratedMoments(
             self.model.posterior_moments(X), float(self.shift), float(self.scale)
         )
-
-    def condition_on_observations(
-        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
-    ) -> ConditionedModel:
-        """Return the model conditioned on Y `[..., t, k]` at X `[..., t, d]`."""
-        return condition_on_observations(self, X, Y, noise)
