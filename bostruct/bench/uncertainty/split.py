@@ -15,7 +15,7 @@ from typing import Literal, final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_count, error_message
+from bostruct.errors import InputError, check_choice, check_count, error_message
 from bostruct.structures import Structures, structure_fingerprint
 from bostruct.uncertainty.calibration.scaling import MIN_POINTS
 
@@ -112,9 +112,7 @@ def split_structures(
     check_count("n_calibrate", n_calibrate, MIN_POINTS, way_out)
     if n_test is not None:
         check_count("n_test", n_test, MIN_SET_SIZE, "Scores of fewer are too uncertain.")
-    if shift not in get_args(ShiftKind):
-        condition = f"be one of {', '.join(get_args(ShiftKind))}"
-        raise InputError(error_message("shift", condition, repr(shift)))
+    check_choice("shift", shift, get_args(ShiftKind))
     _check_has_energies("structures", structures)
     others = dict(shifted or {})
     for name, part in others.items():
