@@ -22,9 +22,6 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from botorch.models.model import Model
-from botorch.posteriors.gpytorch import GPyTorchPosterior
-from gpytorch.distributions import MultivariateNormal
 from torch import Tensor
 
 from bostruct.bench.benchmark import single_thread
@@ -35,6 +32,7 @@ from bostruct.candidates import Candidates
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.spaces import Cluster, Space
 from bostruct.structures import Structures
+from bostruct.surrogates.botorch_models.conditioned_model import JointModel
 
 FORMULA = "Cu8"
 """Cluster of the campaign."""
@@ -62,16 +60,13 @@ FAILURE_PERIOD = 10
 
 
 @final
-class RecentStructuresModel(Model):  # type: ignore[misc]
+class RecentStructuresModel(JointModel):
     """Gaussian process on coordinates with fixed hyperparameters.
 
     Args:
         X: `[t, d]` coordinates.
         Y: `[t]` energies, eV.
     """
-
-    num_outputs = 1
-    batch_shape = torch.Size([])
 
     def __init__(self, X: Tensor, Y: Tensor) -> None:
         super().__init__()
@@ -85,21 +80,16 @@ class RecentStructuresModel(Model):  # type: ignore[misc]
         covariance: Tensor = self.variance * torch.exp(-0.5 * torch.cdist(A, B).pow(2))
         return covariance
 
-    def posterior(
-        self,
-        X: Tensor,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: Any = None,  # noqa: ANN401 - BoTorch's signature
-    ) -> GPyTorchPosterior:
-        """Return the posterior at X `[..., q, d]`."""
+    def joint_normal(
+        self, X: Tensor, observation_noise: bool | Tensor
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return mean and covariance at X `[..., q, d]`."""
         K = self._kernel(X, self.X)
         alpha = torch.cholesky_solve((self.Y - self.mean).unsqueeze(-1), self.L)
         V = torch.linalg.solve_triangular(self.L, K.mT, upper=False)
         noise = self.variance * (NOISE * (1 + bool(observation_noise)))
         covariance = self._kernel(X, X) - V.mT @ V + noise * torch.eye(X.shape[-2]).to(X)
-        mean = self.mean + (K @ alpha).squeeze(-1)
-        return GPyTorchPosterior(MultivariateNormal(mean, covariance))
+        return self.mean + K @ alpha, covariance, False
 
     def state(self) -> dict[str, Tensor]:
         """Return the structures that are kept."""
