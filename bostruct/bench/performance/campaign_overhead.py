@@ -24,12 +24,12 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.bench.benchmark import single_thread
 from bostruct.bench.performance.pool_scaling import peak_memory_gb
 from bostruct.bench.tables import print_numbers
 from bostruct.campaign import Campaign, stop
 from bostruct.candidates import Candidates
 from bostruct.evaluators import Evaluation, Failure
+from bostruct.runtime.threads import limited_threads
 from bostruct.spaces import Cluster, Space
 from bostruct.structures import Structures
 from bostruct.surrogates.botorch_models.conditioned_model import JointModel
@@ -233,7 +233,7 @@ def measure_overhead(
         search=TimedSearch(),
         stop=stop.Evaluations(max(n_evaluations) + 1),
     )
-    with tempfile.TemporaryDirectory() as folder, single_thread():
+    with tempfile.TemporaryDirectory() as folder, limited_threads(1):
         campaign.run(Path(folder, "run"), device="cpu", progress=False)
     times = [1e3 * (b - a) for a, b in itertools.pairwise(watch.own_seconds)]
     rows = [(n, statistics.median(times[n - window : n]), watch.peaks[n]) for n in n_evaluations]

@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from bostruct.bench.benchmark import single_thread
 from bostruct.bench.performance.model_potentials import LANDSCAPES, Landscape
 from bostruct.bench.tables import data_frame, terminal_table
 from bostruct.candidates import BasinHopping, relax
 from bostruct.candidates.batched_lbfgs import RelaxationResult
 from bostruct.errors import check_choice, check_count
+from bostruct.runtime.threads import limited_threads
 from bostruct.structures.problem_scale import ProblemScale
 
 N_INITIAL, INITIAL_RELAXATION_STEPS = 6, 8
@@ -221,7 +221,7 @@ def _mean_and_standard_error(losses: Sequence[float]) -> str:
     return f"{mean} ± {float(values.std()) / math.sqrt(len(values)):.2f}"
 
 
-@single_thread()
+@limited_threads(1)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the ablation study from the command line."""
     parser = argparse.ArgumentParser(

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bostruct.bench.benchmark import single_thread
 from bostruct.bench.single_objective.run import TIMED_PARTS
 from bostruct.bench.tables import print_numbers
 from bostruct.campaign import Campaign
@@ -30,6 +29,7 @@ from bostruct.campaign.components import PROPERTY_CHUNK_SIZE
 from bostruct.candidates import ExhaustiveSearch
 from bostruct.evaluators import Evaluation, Function
 from bostruct.objectives import Objective
+from bostruct.runtime.threads import limited_threads
 from bostruct.spaces import Composition, Orderings, Space
 from bostruct.spaces.space import DiscreteSpace
 
@@ -113,7 +113,7 @@ def measure_step_cost(
         n_initial=n_initial,
     )
     seconds: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, single_thread():
+    with tempfile.TemporaryDirectory() as folder, limited_threads(1):
         with campaign.open(Path(folder, "run"), device="cpu"):
             while len(seconds) < n_steps:
                 start = time.process_time()

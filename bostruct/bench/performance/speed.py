@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from bostruct.acquisition import AcquisitionContext, LowerConfidenceBound
-from bostruct.bench.benchmark import single_thread
 from bostruct.bench.performance.pool_scaling import peak_memory_gb
 from bostruct.bench.single_objective.named_tasks import emt
 from bostruct.bench.tables import print_numbers
@@ -28,6 +27,7 @@ from bostruct.bench.uncertainty.datasets import ClusterDataset
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.candidates import AcquisitionCallable, BasinHopping, relax
 from bostruct.evaluators import Calculator, Evaluation
+from bostruct.runtime.threads import limited_threads
 from bostruct.spaces import Cluster, Surface
 from bostruct.spaces.space import ContinuousSpace
 from bostruct.structures import Structures
@@ -206,7 +206,7 @@ def measure_fit_cost(train: Structures, n_train: int) -> dict[str, Any]:
     return _row(FIT_COST, n_train, len(model.inducing), seconds, milliseconds, peak_memory_gb())
 
 
-@single_thread()
+@limited_threads(1)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables of accuracy, throughput, steps and fits."""
     parser = argparse.ArgumentParser(description=__doc__)

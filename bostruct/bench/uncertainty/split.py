@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bostruct.errors import InputError, check_choice, check_count, error_message
 from bostruct.structures import Structures, structure_fingerprint
+from bostruct.structures.composition_residuals import species_counts
 from bostruct.uncertainty.calibration.scaling import MIN_POINTS
 
 ShiftKind = Literal["energy", "size", "none"]
@@ -210,10 +211,8 @@ def _take_shifted(structures: Structures, shift: ShiftKind) -> tuple[Tensor, Ten
 def _energy_above_composition_fit(structures: Structures) -> Tensor:
     """Return energies per atom above a linear fit to the composition, `[b]` eV."""
     assert structures.energy is not None
-    species = structures.numbers.unique()
-    rows = (structures.numbers.unsqueeze(-1) == species).to(structures.energy)
-    counts = rows.new_zeros(len(structures), len(species))
-    counts = counts.index_add(0, structures.index, rows)
+    species, index = structures.numbers.unique(return_inverse=True)
+    counts = species_counts(structures, index, len(species)).to(structures.energy)
     energy = structures.energy.unsqueeze(-1)
     above: Tensor = energy - counts @ (torch.linalg.pinv(counts) @ energy)
     return above.squeeze(-1) / structures.counts
