@@ -7,11 +7,13 @@ A message reads "`{name}` must {condition}, got {value}. {hint}". Each type deri
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
+
+Choice = TypeVar("Choice")
 
 
 class BostructError(Exception):
@@ -105,6 +107,26 @@ def check_count(name: str, value: int, minimum: int = 1, hint: str = "") -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         condition = f"be an integer of at least {minimum}"
         raise InputError(error_message(name, condition, repr(value), hint))
+    return value
+
+
+def check_choice(
+    name: str, value: Choice, allowed: Collection[Choice], alternative: str = ""
+) -> Choice:
+    """Return `value` if it is one of the allowed values.
+
+    Args:
+        name: Name of the argument.
+        value: Value.
+        allowed: Allowed values.
+        alternative: Words for what else is allowed, after the values.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if value not in allowed:
+        condition = f"be one of {', '.join(map(str, allowed))}{alternative}"
+        raise InputError(error_message(name, condition, repr(value)))
     return value
 
 

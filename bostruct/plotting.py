@@ -186,15 +186,19 @@ def log_tick_values(low: float, high: float) -> list[float]:
     >>> log_tick_values(4, 60)
     [5.0, 10.0, 20.0, 50.0]
     """
-    from matplotlib.ticker import MaxNLocator
-
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5)):
         values = [round(digit * 10.0**e, 12) for e in exponents for digit in digits]
         values = [value for value in values if low <= value <= high]
         if len(values) >= 3:
             return values
-    # Much less than a decade: as on a linear axis.
+    return linear_tick_values(low, high)  # much less than a decade
+
+
+def linear_tick_values(low: float, high: float) -> list[float]:
+    """Return round numbers between two others, few enough to be read."""
+    from matplotlib.ticker import MaxNLocator
+
     ticks = MaxNLocator(6, min_n_ticks=4, steps=TICK_STEPS).tick_values(low, high)
     return [round(float(value), 12) for value in ticks if low <= value <= high]
 

@@ -51,6 +51,14 @@ def test_check_fraction(value):
     assert errors.check_fraction("x", 0.5) == 0.5
 
 
+def test_check_choice():
+    with pytest.raises(errors.InputError, match="`x` must be one of a, b, got 'c'"):
+        errors.check_choice("x", "c", ("a", "b"))
+    with pytest.raises(errors.InputError, match="`x` must be one of a or a file, got 'c'"):
+        errors.check_choice("x", "c", {"a": 1}, " or a file")
+    assert errors.check_choice("x", "a", ("a", "b")) == "a"
+
+
 def test_check_shape():
     positions = torch.zeros(4, 2)
     with pytest.raises(errors.ShapeError, match=r"shape \[\*, 3\], got \[4, 2\]. In Å."):

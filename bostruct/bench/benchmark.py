@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-
-import torch
 
 from bostruct.campaign.campaign import MAX_SEED
 from bostruct.errors import InputError, LogError, check_count, error_message
 from bostruct.runtime.atomic_write import write_atomically
-from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.runtime.canonical_json import json_finite, to_canonical_json
 from bostruct.runtime.executors import InProcess, Workers
+from bostruct.runtime.threads import limited_threads
 
 T = TypeVar("T")
 
@@ -39,17 +36,6 @@ def seed_range(first_seed: int, n_seeds: int) -> range:
         condition = f"leave seeds up to {MAX_SEED}"
         raise InputError(error_message("first_seed", condition, f"{first_seed} to {last}"))
     return range(first_seed, last + 1)
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Limit torch to one thread, so that times can be compared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def run_jobs(
@@ -79,7 +65,7 @@ def run_jobs(
         executor.shutdown(wait=False)
 
 
-@single_thread()
+@limited_threads(1)
 def _in_one_thread(function: Callable[[], T]) -> T:
     return function()
 
@@ -128,15 +114,6 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise LogError(f"could not make {folder}: {error.strerror or error}") from error
     return folder
-
-
-def json_finite(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return JSON values with None for every number that is infinite or NaN."""
-    if isinstance(value, Mapping):
-        return {name: json_finite(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def json_digest(value: Any) -> str:  # noqa: ANN401 - JSON

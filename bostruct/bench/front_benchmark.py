@@ -46,7 +46,7 @@ from bostruct.bench.multi_objective.recovery_plot import RecoveriesByMethod, plo
 from bostruct.bench.multi_objective.run import FORMAT_VERSION, FrontRun, read_run
 from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS, MultiObjectiveTask
 from bostruct.bench.tables import dataclass_frame, write_csv
-from bostruct.errors import InputError, check_count, error_message
+from bostruct.errors import check_choice, check_count
 from bostruct.runtime.versions import package_versions
 
 FRONTS_JSON, FRONTS_CSV = "fronts.json", "fronts.csv"
@@ -261,9 +261,7 @@ def tasks_by_name(names: Sequence[str]) -> list[MultiObjectiveTask]:
         InputError: there is no task of a name.
     """
     for name in names:
-        if name not in MULTI_OBJECTIVE_TASKS:
-            condition = f"be one of {', '.join(MULTI_OBJECTIVE_TASKS)}"
-            raise InputError(error_message("task", condition, name))
+        check_choice("task", name, MULTI_OBJECTIVE_TASKS)
     return [MULTI_OBJECTIVE_TASKS[name] for name in dict.fromkeys(names or MULTI_OBJECTIVE_TASKS)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,18 @@ def terminal_table(
             before = row[group]
         table.add_row(*row.values())
     return table
+
+
+def print_numbers(rows: Iterable[Mapping[str, Any]], formats: Mapping[str, str]) -> None:
+    """Print rows of numbers as a table; nothing without a row.
+
+    Args:
+        rows: Numbers by column.
+        formats: Format of the numbers by column, in the order of the columns.
+    """
+    texts = [[format(row[name], spec) for name, spec in formats.items()] for row in rows]
+    if texts:
+        Console().print(terminal_table(data_frame(texts, list(formats))))
 
 
 def result_console(width: int) -> Console:

@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, Self, final, get_args
 
 from bostruct.acquisition import Acquisition
 from bostruct.campaign.components import (
@@ -45,11 +45,12 @@ from bostruct.errors import (
     InputError,
     LogError,
     MismatchError,
+    check_choice,
     check_count,
     error_message,
 )
 from bostruct.evaluators import Evaluation, Evaluator, Failure
-from bostruct.evaluators.evaluation_context import KeepFolders, check_keep
+from bostruct.evaluators.evaluation_context import KeepFolders
 from bostruct.objectives import Constraint, Objective
 from bostruct.runtime.callable_name import without_entry_point_names
 from bostruct.runtime.canonical_json import describe_differences
@@ -156,7 +157,7 @@ class Campaign:
             )
         self.components = components
         self.executor = check_executor(executor)
-        self.keep = check_keep(keep)
+        self.keep = check_choice("keep", keep, get_args(KeepFolders))
         self._stop = check_stop(Evaluations(100) if stop is None else stop, config)
         self._session: Session | None = None
         self._folder: Path | None = None

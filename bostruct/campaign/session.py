@@ -360,7 +360,7 @@ class Session:
             ),
             front_history=self._front_history(),
             n_consecutive_failures=self._n_consecutive_failures,
-            n_failed=sum(self._columns.each("has failed", evaluated, _has_failed)),
+            n_failed=sum(trial.state == "failed" for trial in evaluated),
         )
 
     def _evaluated_trials(self) -> list[Trial]:
@@ -411,10 +411,6 @@ class Session:
         if found is None:
             raise InputError(error_message("trial", "be one of this campaign", repr(key)))
         return found
-
-
-def _has_failed(trial: Trial) -> bool:
-    return trial.state == "failed"
 
 
 def _known_energy(trial: Trial) -> float | None:

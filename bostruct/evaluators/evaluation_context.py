@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, final
 
-from bostruct.errors import InputError, LogError, error_message
+from bostruct.errors import LogError
 from bostruct.runtime.canonical_json import parse_json
 from bostruct.runtime.regular_file import check_folder, open_regular_file, read_regular_file
 
@@ -29,8 +29,6 @@ RUNNING_SUFFIX = ".running"
 
 MAX_MARK_BYTES = 1024
 """Largest size of the file that says which process computes."""
-
-KEEP_CHOICES: tuple[KeepFolders, ...] = ("failed", "all", "none")
 
 
 @final
@@ -107,18 +105,6 @@ def remove_working_folder(
     else:
         with contextlib.suppress(OSError):
             context.folder.rmdir()
-
-
-def check_keep(keep: KeepFolders) -> KeepFolders:
-    """Return the choice of working folders that stay.
-
-    Raises:
-        InputError: it is none of the choices.
-    """
-    if keep not in KEEP_CHOICES:
-        condition = f"be one of {', '.join(KEEP_CHOICES)}"
-        raise InputError(error_message("keep", condition, repr(keep)))
-    return keep
 
 
 def running_process(folder: Path) -> tuple[str, int] | None:

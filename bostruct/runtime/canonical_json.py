@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from bostruct.errors import LogError
@@ -18,6 +20,19 @@ def to_canonical_json(value: object) -> str:
     '{"a":0.1,"b":[1,2]}'
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def json_finite(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return JSON values: dataclasses by field, sets sorted, None for infinite numbers and NaN."""
+    if is_dataclass(value):
+        return {item.name: json_finite(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): json_finite(item) for key, item in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple | list):
+        return [json_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def parse_json(text: str, name: str, kind: type[T], items: type | tuple[type, ...]) -> T:

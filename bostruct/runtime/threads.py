@@ -25,10 +25,14 @@ def thread_count() -> int:
 
 
 @contextmanager
-def limited_threads() -> Iterator[None]:
-    """Use `thread_count` threads of torch inside, and as many as before afterwards."""
+def limited_threads(count: int | None = None) -> Iterator[None]:
+    """Use some threads of torch inside, and as many as before afterwards.
+
+    Args:
+        count: Number of threads; None for `thread_count`.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(thread_count())
+    torch.set_num_threads(thread_count() if count is None else count)
     try:
         yield
     finally:

@@ -7,15 +7,15 @@ import torch
 from bostruct.bench.benchmark import (
     check_results_folder,
     check_unique_names,
-    json_finite,
     make_folder,
     run_jobs,
     seed_range,
-    single_thread,
     write_json,
 )
 from bostruct.campaign.campaign import MAX_SEED
 from bostruct.errors import InputError, LogError
+from bostruct.runtime.canonical_json import json_finite
+from bostruct.runtime.threads import limited_threads
 
 
 def square(n):
@@ -53,7 +53,7 @@ def test_one_thread_puts_the_number_back(monkeypatch):
     set_to = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     monkeypatch.setattr(torch, "set_num_threads", set_to.append)
-    with single_thread():
+    with limited_threads(1):
         assert set_to == [1]
     assert set_to == [1, 7]
 

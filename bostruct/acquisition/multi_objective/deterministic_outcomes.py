@@ -72,6 +72,9 @@ class DeterministicOutcomesModel(Model):  # type: ignore[misc]
         outcome_names: The names of all outcomes, in the order of the outputs.
     """
 
+    num_outputs: int = 1
+    batch_shape: torch.Size = torch.Size()
+
     def __init__(
         self,
         model: Model,
@@ -85,16 +88,7 @@ class DeterministicOutcomesModel(Model):  # type: ignore[misc]
         exact = (name for name in outcome_names if name not in modeled_outcomes)
         columns = [*modeled_outcomes, *exact]
         self.column_order = [columns.index(name) for name in outcome_names]
-
-    @property
-    def num_outputs(self) -> int:
-        """The number of all outcomes, `k`."""
-        return len(self.column_order)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """The batch shape of the fitted model."""
-        return torch.Size(self.model.batch_shape)
+        self.num_outputs, self.batch_shape = len(columns), torch.Size(model.batch_shape)
 
     def posterior(
         self,

@@ -73,12 +73,6 @@ class NormalizedContext:
         return self.context.optimization_config
 
     @property
-    def X_baseline(self) -> Tensor:  # noqa: N802 - BoTorch's name
-        """`[t, d]` coordinates of the evaluated structures."""
-        assert self.context.X_baseline is not None
-        return self.context.X_baseline
-
-    @property
     def Y(self) -> Tensor:  # noqa: N802 - BoTorch's name
         """`[t, k]` outcomes of the evaluated structures, NaN where unknown."""
         assert self.context.Y is not None
@@ -202,7 +196,8 @@ class NormalizedContext:
         Those pruned are on the front of none of many posterior samples. BoTorch's own
         pruning draws its seed from the global generator; this one does not.
         """
-        X = self.X_baseline[is_complete(self.Y)]
+        assert self.context.X_baseline is not None
+        X = self.context.X_baseline[is_complete(self.Y)]
         if not len(X):
             return X
         with torch.no_grad():

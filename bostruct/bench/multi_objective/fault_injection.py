@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, final, get_args
 
-from bostruct.errors import InputError, check_count, error_message
+from bostruct.errors import InputError, check_choice, check_count, error_message
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
 from bostruct.evaluators.alloys.property_checks import BULK_MODULUS
@@ -59,10 +59,7 @@ class FaultyEvaluator:
 
     def __post_init__(self) -> None:
         check_count("seed", self.seed, 0)
-        if self.fault_mode not in get_args(FaultMode):
-            raise InputError(
-                error_message("fault_mode", "be passing or lasting", repr(self.fault_mode))
-            )
+        check_choice("fault_mode", self.fault_mode, get_args(FaultMode))
         fractions = (self.absurd_fraction, self.error_fraction, self.nan_fraction)
         if min(fractions) < 0 or sum(fractions) > 1:
             names = "absurd_fraction, error_fraction, nan_fraction"

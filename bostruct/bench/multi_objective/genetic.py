@@ -76,6 +76,7 @@ def run_genetic_algorithm(
         from ase_ga.offspring_creator import OperationSelector
         from ase_ga.population import MultiObjectivePopulation
         from ase_ga.slab_operators import CutSpliceSlabCrossover, RandomSlabPermutation
+        from ase_ga.standard_comparators import AtomsComparator
     except ImportError as error:
         message = "ASE's genetic algorithm needs ase-ga: pip install 'bostruct[test]'."
         raise InputError(message) from error
@@ -102,7 +103,7 @@ def run_genetic_algorithm(
         population = MultiObjectivePopulation(
             database,
             POPULATION_SIZE,
-            comparator=IdentityComparator(),
+            comparator=AtomsComparator(),  # symmetric duplicates never occur
             abs_data=[f"u{j}" for j in range(len(task.objectives))],
         )
         operators = OperationSelector(
@@ -124,12 +125,3 @@ def run_genetic_algorithm(
             else:
                 X = task.sample(1, generator)[0]
             add_member(X)
-
-
-@final
-class IdentityComparator:
-    """Comparator that takes only a candidate itself for equal: symmetric duplicates never occur."""
-
-    def looks_like(self, a: Any, b: Any) -> bool:  # noqa: ANN401 - ASE
-        """Return whether two candidates are the same one."""
-        return bool(a.info["confid"] == b.info["confid"])

@@ -11,11 +11,12 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.bench.benchmark import json_finite, read_json, write_json
+from bostruct.bench.benchmark import read_json, write_json
 from bostruct.bench.single_objective.run import TIMED_PARTS
 from bostruct.campaign import Log
 from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.errors import LogError
+from bostruct.runtime.canonical_json import json_finite
 
 FORMAT_VERSION = 2
 

@@ -13,29 +13,26 @@ steps.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from botorch.models.model import Model
-from botorch.posteriors.gpytorch import GPyTorchPosterior
-from gpytorch.distributions import MultivariateNormal
-from rich.console import Console
 from torch import Tensor
 
-from bostruct.bench.benchmark import single_thread
 from bostruct.bench.performance.pool_scaling import peak_memory_gb
-from bostruct.bench.tables import data_frame, terminal_table
+from bostruct.bench.tables import print_numbers
 from bostruct.campaign import Campaign, stop
 from bostruct.candidates import Candidates
 from bostruct.evaluators import Evaluation, Failure
+from bostruct.runtime.threads import limited_threads
 from bostruct.spaces import Cluster, Space
 from bostruct.structures import Structures
+from bostruct.surrogates.botorch_models.conditioned_model import JointModel
 
 FORMULA = "Cu8"
 """Cluster of the campaign."""
@@ -55,21 +52,21 @@ N_CANDIDATES = 8
 NOISE = 1e-2
 """Variance of the noise of the surrogate, as a fraction of that of the energies."""
 
+STEP_OVERHEAD = {"evaluations": ",", "own ms per step": ".1f", "peak memory GB": ".2f"}
+"""Columns of the own CPU time of a step, after a number of evaluations."""
+
 FAILURE_PERIOD = 10
 """Number of evaluations of which one fails."""
 
 
 @final
-class RecentStructuresModel(Model):  # type: ignore[misc]
+class RecentStructuresModel(JointModel):
     """Gaussian process on coordinates with fixed hyperparameters.
 
     Args:
         X: `[t, d]` coordinates.
         Y: `[t]` energies, eV.
     """
-
-    num_outputs = 1
-    batch_shape = torch.Size([])
 
     def __init__(self, X: Tensor, Y: Tensor) -> None:
         super().__init__()
@@ -83,21 +80,16 @@ class RecentStructuresModel(Model):  # type: ignore[misc]
         covariance: Tensor = self.variance * torch.exp(-0.5 * torch.cdist(A, B).pow(2))
         return covariance
 
-    def posterior(
-        self,
-        X: Tensor,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: Any = None,  # noqa: ANN401 - BoTorch's signature
-    ) -> GPyTorchPosterior:
-        """Return the posterior at X `[..., q, d]`."""
+    def joint_normal(
+        self, X: Tensor, observation_noise: bool | Tensor
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return mean and covariance at X `[..., q, d]`."""
         K = self._kernel(X, self.X)
         alpha = torch.cholesky_solve((self.Y - self.mean).unsqueeze(-1), self.L)
         V = torch.linalg.solve_triangular(self.L, K.mT, upper=False)
         noise = self.variance * (NOISE * (1 + bool(observation_noise)))
         covariance = self._kernel(X, X) - V.mT @ V + noise * torch.eye(X.shape[-2]).to(X)
-        mean = self.mean + (K @ alpha).squeeze(-1)
-        return GPyTorchPosterior(MultivariateNormal(mean, covariance))
+        return self.mean + K @ alpha, covariance, False
 
     def state(self) -> dict[str, Tensor]:
         """Return the structures that are kept."""
@@ -148,9 +140,7 @@ class RandomSearch:
         X = space.sample(N_CANDIDATES, generator).to(X_evaluated)
         with torch.no_grad():
             values = acq_function(X)
-        steps = torch.zeros(len(X), dtype=torch.int64)
-        names = ["random"] * len(X)
-        return Candidates(X, values, names, steps, torch.ones(len(X), dtype=torch.bool))
+        return Candidates.unrelaxed(X, values, ["random"] * len(X))
 
     def description(self) -> dict[str, Any]:
         """Return the name of the search, as JSON values."""
@@ -175,22 +165,6 @@ class HarmonicWell:
     def description(self) -> dict[str, Any]:
         """Return the name of the potential, as JSON values."""
         return {"type": "HarmonicWell"}
-
-
-@final
-@dataclass(frozen=True)
-class StepOverhead:
-    """Own time of a campaign per step.
-
-    Args:
-        n_evaluations: Number of evaluations so far.
-        step_seconds: Own time of a step, CPU s.
-        peak_memory_gb: Peak memory of the process, GB.
-    """
-
-    n_evaluations: int
-    step_seconds: float
-    peak_memory_gb: float
 
 
 @final
@@ -222,8 +196,8 @@ class _Stopwatch:
 
 def measure_overhead(
     n_evaluations: Sequence[int] = N_EVALUATIONS, window: int = WINDOW
-) -> list[StepOverhead]:
-    """Return the own time of a step after each number of evaluations.
+) -> list[dict[str, float]]:
+    """Return the `STEP_OVERHEAD` after each number of evaluations.
 
     Args:
         n_evaluations: Numbers of evaluations, rising, the first above `window`.
@@ -259,13 +233,11 @@ def measure_overhead(
         search=TimedSearch(),
         stop=stop.Evaluations(max(n_evaluations) + 1),
     )
-    with tempfile.TemporaryDirectory() as folder, single_thread():
+    with tempfile.TemporaryDirectory() as folder, limited_threads(1):
         campaign.run(Path(folder, "run"), device="cpu", progress=False)
-    seconds = [b - a for a, b in zip(watch.own_seconds, watch.own_seconds[1:], strict=False)]
-    return [
-        StepOverhead(n, statistics.median(seconds[n - window : n]), watch.peaks[n])
-        for n in n_evaluations
-    ]
+    times = [1e3 * (b - a) for a, b in itertools.pairwise(watch.own_seconds)]
+    rows = [(n, statistics.median(times[n - window : n]), watch.peaks[n]) for n in n_evaluations]
+    return [dict(zip(STEP_OVERHEAD, row, strict=True)) for row in rows]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -274,15 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("evaluations", type=int, nargs="*", default=list(N_EVALUATIONS))
     parser.add_argument("--window", type=int, default=WINDOW)
     given = parser.parse_args(arguments)
-    rows = [
-        {
-            "evaluations": f"{overhead.n_evaluations:,}",
-            "own ms per step": f"{1e3 * overhead.step_seconds:.1f}",
-            "peak memory GB": f"{overhead.peak_memory_gb:.2f}",
-        }
-        for overhead in measure_overhead(given.evaluations, given.window)
-    ]
-    Console().print(terminal_table(data_frame(rows, list(rows[0]))))
+    print_numbers(measure_overhead(given.evaluations, given.window), STEP_OVERHEAD)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from bostruct.bench.benchmark import single_thread
 from bostruct.bench.performance.model_potentials import LANDSCAPES, Landscape
 from bostruct.bench.tables import data_frame, terminal_table
 from bostruct.candidates import BasinHopping, relax
 from bostruct.candidates.batched_lbfgs import RelaxationResult
-from bostruct.errors import InputError, check_count, error_message
+from bostruct.errors import check_choice, check_count
+from bostruct.runtime.threads import limited_threads
 from bostruct.structures.problem_scale import ProblemScale
 
 N_INITIAL, INITIAL_RELAXATION_STEPS = 6, 8
@@ -87,15 +87,11 @@ def ablate(
         InputError: a landscape or a generator does not exist.
     """
     for name in landscape_names:
-        if name not in LANDSCAPES:
-            condition = f"be among {', '.join(LANDSCAPES)}"
-            raise InputError(error_message("landscape_names", condition, repr(name)))
+        check_choice("landscape_names", name, LANDSCAPES)
     removable = {name: removable_generators(LANDSCAPES[name], search) for name in landscape_names}
     known = dict.fromkeys(generator for names in removable.values() for generator in names)
     for generator in generator_names:
-        if generator not in known:
-            condition = f"be among {', '.join(known)}"
-            raise InputError(error_message("generator_names", condition, repr(generator)))
+        check_choice("generator_names", generator, known)
     results = []
     for name, names in removable.items():
         generators = names
@@ -225,7 +221,7 @@ def _mean_and_standard_error(losses: Sequence[float]) -> str:
     return f"{mean} ± {float(values.std()) / math.sqrt(len(values)):.2f}"
 
 
-@single_thread()
+@limited_threads(1)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the ablation study from the command line."""
     parser = argparse.ArgumentParser(

@@ -17,21 +17,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
 
-from bostruct.bench.benchmark import single_thread
 from bostruct.bench.single_objective.run import TIMED_PARTS
-from bostruct.bench.tables import data_frame, terminal_table
+from bostruct.bench.tables import print_numbers
 from bostruct.campaign import Campaign
 from bostruct.campaign.components import PROPERTY_CHUNK_SIZE
 from bostruct.candidates import ExhaustiveSearch
 from bostruct.evaluators import Evaluation, Function
 from bostruct.objectives import Objective
+from bostruct.runtime.threads import limited_threads
 from bostruct.spaces import Composition, Orderings, Space
 from bostruct.spaces.space import DiscreteSpace
 
@@ -81,30 +79,21 @@ def compositions(denominator: int = 27) -> Space:
 SPACES: Mapping[str, Callable[..., Space]] = {"orderings": orderings, "compositions": compositions}
 
 
-@final
-@dataclass(frozen=True)
-class StepCost:
-    """Time and memory of a step over all members of a space.
-
-    Args:
-        n_members: Number of members.
-        feature_seconds: Time of the features: first step less a median one, CPU s.
-        fit_fraction: Fraction of a step's time spent on the fit.
-        step_seconds: Median time of the later steps, CPU s.
-        peak_memory_gb: Peak memory of the process, GB.
-    """
-
-    n_members: int
-    feature_seconds: float
-    fit_fraction: float
-    step_seconds: float
-    peak_memory_gb: float
+STEP_COST = {
+    "members": ",",
+    "features s": ".1f",
+    "step s": ".2f",
+    "of it fit": ".0%",
+    "peak memory GB": ".2f",
+}
+"""Columns of a step over all members: the time of the features is that of the first step less the
+median of the others, which is the time of a step."""
 
 
 def measure_step_cost(
     space: Space, n_initial: int = N_INITIAL, n_steps: int = N_STEPS, chunk_size: int | None = None
-) -> StepCost:
-    """Return time and memory of a campaign step that scores all members.
+) -> dict[str, Any]:
+    """Return the `STEP_COST` of a campaign step that scores all members.
 
     Args:
         space: Discrete space that can be listed.
@@ -124,7 +113,7 @@ def measure_step_cost(
         n_initial=n_initial,
     )
     seconds: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, single_thread():
+    with tempfile.TemporaryDirectory() as folder, limited_threads(1):
         with campaign.open(Path(folder, "run"), device="cpu"):
             while len(seconds) < n_steps:
                 start = time.process_time()
@@ -138,7 +127,8 @@ def measure_step_cost(
     median = statistics.median(seconds[1:])
     total = statistics.median(sum(step[part] for part in TIMED_PARTS) for step in steps[1:])
     fit = statistics.median(step["fit"] for step in steps[1:])
-    return StepCost(space.size, seconds[0] - median, fit / total, median, peak_memory_gb())
+    values = space.size, seconds[0] - median, median, fit / total, peak_memory_gb()
+    return dict(zip(STEP_COST, values, strict=True))
 
 
 def peak_memory_gb() -> float:
@@ -157,15 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--chunk", type=int, help="members scored at once")
     given = parser.parse_args(arguments)
     space = SPACES[given.space](*([] if given.size is None else [given.size]))
-    cost = measure_step_cost(space, given.data, given.steps, given.chunk)
-    row = {
-        "members": f"{cost.n_members:,}",
-        "features s": f"{cost.feature_seconds:.1f}",
-        "step s": f"{cost.step_seconds:.2f}",
-        "of it fit": f"{cost.fit_fraction:.0%}",
-        "peak memory GB": f"{cost.peak_memory_gb:.2f}",
-    }
-    Console().print(terminal_table(data_frame([row], list(row))))
+    print_numbers([measure_step_cost(space, given.data, given.steps, given.chunk)], STEP_COST)
 
 
 if __name__ == "__main__":

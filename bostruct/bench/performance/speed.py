@@ -10,24 +10,24 @@ begins with random atoms in a sphere. Times are CPU seconds of one core.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from bostruct.acquisition import AcquisitionContext, LowerConfidenceBound
-from bostruct.bench.benchmark import single_thread
 from bostruct.bench.performance.pool_scaling import peak_memory_gb
 from bostruct.bench.single_objective.named_tasks import emt
-from bostruct.bench.tables import data_frame, terminal_table
+from bostruct.bench.tables import print_numbers
 from bostruct.bench.uncertainty.datasets import ClusterDataset
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.candidates import AcquisitionCallable, BasinHopping, relax
 from bostruct.evaluators import Calculator, Evaluation
+from bostruct.runtime.threads import limited_threads
 from bostruct.spaces import Cluster, Surface
 from bostruct.spaces.space import ContinuousSpace
 from bostruct.structures import Structures
@@ -43,70 +43,42 @@ N_RELAXATION_TRAIN = 100
 """Number of training structures of the relaxations."""
 
 
-class Accuracy(NamedTuple):
-    """Errors on test structures.
+ACCURACY = {"train": "d", "MAE eV/atom": ".4f", "MAE eV/Å": ".3f", "z²": ".2f", "within 1 σ": ".2f"}
+"""Columns of the errors: z² is squared error over predicted variance, a mean over energies."""
 
-    Args:
-        n_train: Number of training structures.
-        energy_mae: Mean absolute error, eV per atom.
-        force_mae: Mean absolute error, eV/Å.
-        mean_z2: Mean squared error over the predicted variance.
-        coverage_1sigma: Fraction of energies within one standard deviation.
-    """
+THROUGHPUT = {
+    "batch": "d",
+    "relaxations/s": ".1f",
+    "steps": ".0f",
+    "ms/structure and step": ".2f",
+}
+"""Columns of the relaxations of a batch, with the mean number of their steps."""
 
-    n_train: int
-    energy_mae: float
-    force_mae: float
-    mean_z2: float
-    coverage_1sigma: float
+STEP_SECONDS = {"train": "d", "fit s": ".2f", "search s": ".2f", "both s": ".2f"}
+"""Columns of a step: a fit, and a search that relaxes 32 candidates once."""
 
+SEARCH_SECONDS = {
+    "search": "",
+    "train": "d",
+    "inducing": "d",
+    "fit s": ".2f",
+    "closed form s": ".2f",
+    "BoTorch s": ".2f",
+}
+"""Columns of a fit and of a search, in closed form and with BoTorch's posterior and autograd."""
 
-class Throughput(NamedTuple):
-    """Speed of the relaxation of one batch on the acquisition function.
-
-    Args:
-        batch_size: Number of structures in the batch.
-        relaxations_per_second: Number of relaxations per second.
-        mean_steps: Mean number of steps of a relaxation.
-        seconds_per_step: Time per structure and step, s.
-    """
-
-    batch_size: int
-    relaxations_per_second: float
-    mean_steps: float
-    seconds_per_step: float
-
-
-class SearchCost(NamedTuple):
-    """Time of a fit, and of the relaxation of 32 candidates.
-
-    Args:
-        n_inducing: Number of inducing environments.
-        fit_seconds: Time of the fit, s.
-        closed_form_seconds: Time with mean, σ and gradients in closed form, s.
-        botorch_seconds: Time with BoTorch's posterior and autograd, s.
-    """
-
-    n_inducing: int
-    fit_seconds: float
-    closed_form_seconds: float
-    botorch_seconds: float
+FIT_COST = {
+    "train": "d",
+    "inducing": "d",
+    "fit s": ".2f",
+    "ms/structure": ".2f",
+    "peak memory GB": ".2f",
+}
+"""Columns of a fit, with the number of inducing environments and the memory of the process."""
 
 
-class FitCost(NamedTuple):
-    """Time and memory of one fit.
-
-    Args:
-        n_train: Number of training structures.
-        n_inducing: Number of inducing environments.
-        fit_seconds: Time of the fit, s.
-        peak_memory_gb: Peak memory of the process, GB.
-    """
-
-    n_train: int
-    n_inducing: int
-    fit_seconds: float
-    peak_memory_gb: float
+def _row(columns: Mapping[str, str], *values: object) -> dict[str, Any]:
+    return dict(zip(columns, values, strict=True))
 
 
 def extend_with_displaced(structures: Structures, n: int) -> Structures:
@@ -126,14 +98,15 @@ def _labels(structures: Structures) -> tuple[Tensor, Tensor]:
     return structures.energy, structures.forces
 
 
-def measure_accuracy(train: Structures, test: Structures, n_train: int) -> Accuracy:
-    """Return the errors of a model trained on the first `n_train` structures."""
+def measure_accuracy(train: Structures, test: Structures, n_train: int) -> dict[str, Any]:
+    """Return the `ACCURACY` of a model trained on the first `n_train` structures."""
     prediction = LocalGP().fit(train[:n_train]).predict(test)
     energy, forces = _labels(test)
     assert prediction.forces is not None
     error = prediction.mean - energy
     square = error.square() / prediction.predictive_variance
-    return Accuracy(
+    return _row(
+        ACCURACY,
         n_train,
         float((error.abs() / test.counts).mean()),
         float((prediction.forces - forces).abs().mean()),
@@ -142,15 +115,18 @@ def measure_accuracy(train: Structures, test: Structures, n_train: int) -> Accur
     )
 
 
-def measure_throughput(acquisition_function: AcquisitionCallable, batch_size: int) -> Throughput:
-    """Return the speed of the relaxation of random clusters, to 0.05 eV/Å or 100 steps."""
+def measure_throughput(
+    acquisition_function: AcquisitionCallable, batch_size: int
+) -> dict[str, Any]:
+    """Return the `THROUGHPUT` of the relaxation of random clusters, to 0.05 eV/Å or 100 steps."""
     space = Cluster(FORMULA)
     X = space.sample(batch_size, torch.Generator().manual_seed(1))
     start = time.process_time()
     end = relax(acquisition_function, X, project=space.project)
     seconds = time.process_time() - start
     steps = float(end.n_steps.double().mean())
-    return Throughput(batch_size, batch_size / seconds, steps, seconds / float(end.n_steps.sum()))
+    step_milliseconds = 1e3 * seconds / float(end.n_steps.sum())
+    return _row(THROUGHPUT, batch_size, batch_size / seconds, steps, step_milliseconds)
 
 
 def default_acquisition(model: LocalGPModel) -> BatchAcquisition:
@@ -169,13 +145,14 @@ def search_seconds(
     return time.process_time() - start
 
 
-def measure_step_seconds(train: Structures, n_train: int) -> tuple[float, float]:
-    """Return the times of a fit and of a search that relaxes 32 candidates once, s."""
+def measure_step_seconds(train: Structures, n_train: int) -> dict[str, Any]:
+    """Return the `STEP_SECONDS` with a number of training structures."""
     space, structures = Cluster(FORMULA), train[:n_train]
     start = time.process_time()
     model = LocalGP().fit(structures, space)
-    fit_seconds = time.process_time() - start
-    return fit_seconds, search_seconds(default_acquisition(model), space, structures)
+    fit = time.process_time() - start
+    search = search_seconds(default_acquisition(model), space, structures)
+    return _row(STEP_SECONDS, n_train, fit, search, fit + search)
 
 
 def search_spaces() -> dict[str, ContinuousSpace]:
@@ -193,8 +170,10 @@ def search_spaces() -> dict[str, ContinuousSpace]:
     }
 
 
-def measure_search(space: ContinuousSpace, n_train: int, repeats: int = 3) -> SearchCost:
-    """Return the times of a fit, and of a search in closed form and by BoTorch's posterior.
+def measure_search(
+    name: str, space: ContinuousSpace, n_train: int, repeats: int = 3
+) -> dict[str, Any]:
+    """Return the `SEARCH_SECONDS` in a space, the least of a few.
 
     The least of a few. The structures are random ones with displaced coordinates and EMT results.
     """
@@ -217,25 +196,20 @@ def measure_search(space: ContinuousSpace, n_train: int, repeats: int = 3) -> Se
         seconds = [search_seconds(function, space, structures) for function in functions]
         rounds.append((fit_seconds, *seconds))
     least = [min(times) for times in zip(*rounds, strict=True)]
-    return SearchCost(len(model.inducing), *least)
+    return _row(SEARCH_SECONDS, name, n_train, len(model.inducing), *least)
 
 
-def measure_fit_cost(train: Structures, n_train: int) -> FitCost:
-    """Return time and memory of a fit."""
+def measure_fit_cost(train: Structures, n_train: int) -> dict[str, Any]:
+    """Return the `FIT_COST` with a number of training structures."""
     structures = extend_with_displaced(train, n_train)
     start = time.process_time()
     model = LocalGP().fit(structures)
     seconds = time.process_time() - start
-    return FitCost(n_train, len(model.inducing), seconds, peak_memory_gb())
+    milliseconds = 1e3 * seconds / n_train
+    return _row(FIT_COST, n_train, len(model.inducing), seconds, milliseconds, peak_memory_gb())
 
 
-def _print_table(rows: Iterable[Sequence[str]], *columns: str) -> None:
-    frame = data_frame(rows, columns)
-    if len(frame):
-        Console().print(terminal_table(frame))
-
-
-@single_thread()
+@limited_threads(1)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables of accuracy, throughput, steps and fits."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -251,38 +225,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train = dataset.sample(max([N_RELAXATION_TRAIN, *given.accuracy]))
     test = dataset.sample(given.held, seed=1)
     measure_step_seconds(train, 3)  # compiles the kernels
-    rows = []
-    for n_train in given.accuracy:
-        accuracy = measure_accuracy(train, test, n_train)
-        errors = f"{accuracy.energy_mae:.4f}", f"{accuracy.force_mae:.3f}"
-        scores = f"{accuracy.mean_z2:.2f}", f"{accuracy.coverage_1sigma:.2f}"
-        rows.append([str(n_train), *errors, *scores])
-    _print_table(rows, "train", "MAE eV/atom", "MAE eV/Å", "z²", "within 1 σ")
+    print_numbers((measure_accuracy(train, test, n) for n in given.accuracy), ACCURACY)
     value = default_acquisition(LocalGP().fit(train[:N_RELAXATION_TRAIN], Cluster(FORMULA)))
-    rows = []
-    for batch_size in given.batches:
-        speed = measure_throughput(value, batch_size)
-        steps = f"{speed.mean_steps:.0f}", f"{1e3 * speed.seconds_per_step:.2f}"
-        rows.append([str(batch_size), f"{speed.relaxations_per_second:.1f}", *steps])
-    _print_table(rows, "batch", "relaxations/s", "steps", "ms/structure and step")
-    rows = []
-    for n_train in given.steps:
-        fit, search = measure_step_seconds(train, n_train)
-        rows.append([str(n_train), *(f"{x:.2f}" for x in (fit, search, fit + search))])
-    _print_table(rows, "train", "fit s", "search s", "both s")
-    rows = []
-    for n_train in given.search:
-        for name, space in search_spaces().items():
-            n_inducing, *seconds = measure_search(space, n_train)
-            rows.append([name, str(n_train), str(n_inducing), *(f"{x:.2f}" for x in seconds)])
-    columns = "train", "inducing", "fit s", "closed form s", "BoTorch s"
-    _print_table(rows, "search", *columns)
-    rows = []
-    for n_train in sorted(given.scale):
-        cost = measure_fit_cost(train, n_train)
-        times = f"{cost.fit_seconds:.2f}", f"{1e3 * cost.fit_seconds / n_train:.2f}"
-        rows.append([str(n_train), str(cost.n_inducing), *times, f"{cost.peak_memory_gb:.2f}"])
-    _print_table(rows, "train", "inducing", "fit s", "ms/structure", "peak memory GB")
+    print_numbers((measure_throughput(value, size) for size in given.batches), THROUGHPUT)
+    print_numbers((measure_step_seconds(train, n) for n in given.steps), STEP_SECONDS)
+    searches = itertools.product(given.search, search_spaces().items())
+    print_numbers((measure_search(*space, n) for n, space in searches), SEARCH_SECONDS)
+    print_numbers((measure_fit_cost(train, n) for n in sorted(given.scale)), FIT_COST)
 
 
 if __name__ == "__main__":

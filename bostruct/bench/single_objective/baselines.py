@@ -7,11 +7,12 @@ as in a campaign. Basin hopping: Wales and Doye, J. Phys. Chem. A 101, 5111 (199
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -40,24 +41,30 @@ HOP_TEMPERATURE = 0.1
 """Temperature of the Metropolis criterion, eV."""
 
 
-@final
 @dataclass(frozen=True)
-class Baseline:
-    """Search with ASE from random structures of the space.
+class CountedSearch(ABC):
+    """Search with ASE whose evaluations are counted; a run is a file of its energies.
 
     Args:
         name: Name of the method in the results.
-        search: Function that searches from one structure, given `ase.Atoms` and a bond length in
-            Å, until it ends by itself or by the calculator; it is called until the limit.
         max_evaluations: Limit of evaluations.
     """
 
     name: str
-    search: Callable[[Any, float], None]
-    max_evaluations: int = 1000
+    max_evaluations: int
+    constants: ClassVar[list[float]]
+    """Constants of the search, which are a part of the identity of a run."""
 
     def __post_init__(self) -> None:
         check_count("max_evaluations", self.max_evaluations)
+
+    @abstractmethod
+    def _search(self, task: Task, seed: int, counted: CountingCalculator) -> dict[str, Any]:
+        """Search until the calculator is done; return further fields of the run."""
+
+    def _is_ended(self, values: dict[str, Any]) -> bool:
+        """Return whether a stored run that is too short has ended all the same."""
+        return False
 
     def folder(self, task: Task) -> Path:
         """Return the folder of the method in that of the task."""
@@ -71,9 +78,12 @@ class Baseline:
         """
         run = empty_run(self, task, seed)
         values = read_json(self._run_path(task, seed, out))
-        if not isinstance(values, dict) or values.get("identity") != _cache_identity(task):
+        if not isinstance(values, dict) or values.pop("identity", None) != self._identity(task):
             return run
-        stored = replace(run, energies=tuple(values["energies"]))
+        is_ended, reason = self._is_ended(values), values.pop("reason", "")
+        stored = replace(run, **{**values, "energies": tuple(values["energies"])})
+        if not stored.is_finished and is_ended:
+            return replace(stored, reason=reason)
         return stored if stored.is_finished else run
 
     def run(self, task: Task, seed: int, out: Path) -> Run:
@@ -82,31 +92,63 @@ class Baseline:
         if stored.is_finished:
             return stored
         counted = CountingCalculator(task.evaluator, task.target_energy, self.max_evaluations)
-        space = task.search_space
-        bond = 2 * float(space.atomic_radii.mean())
-        starts = itertools.count()
         with seeded_numpy(derive_seed(seed, self.name, bits=32)):
-            while not counted.is_done:
-                X = task.start(generator_for(seed, self.name, next(starts)))
-                atoms = counted.attach(space.decode(X))
-                with suppress(SearchFinished, EvaluationFailed, np.linalg.LinAlgError):
-                    self.search(atoms, bond)
-        data = {"identity": _cache_identity(task), "energies": counted.energies}
+            further = self._search(task, seed, counted)
+        data = {"identity": self._identity(task), "energies": counted.energies, **further}
         write_json(data, self._run_path(task, seed, out), indent=None)
-        return replace(stored, energies=tuple(counted.energies))
+        return replace(stored, energies=tuple(counted.energies), **further)
 
     def _run_path(self, task: Task, seed: int, out: Path) -> Path:
         return run_folder(self, task, seed, out).with_suffix(".json")
 
+    def _identity(self, task: Task) -> dict[str, Any]:
+        return {
+            "space": task.search_space.description(),
+            "evaluator": task.evaluator.description(),
+            "constants": self.constants,
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Baseline(CountedSearch):
+    """Search with ASE from random structures of the space.
+
+    Args:
+        name: Name of the method in the results.
+        max_evaluations: Limit of evaluations.
+        search: Function that searches from one structure, given `ase.Atoms` and a bond length in
+            Å, until it ends by itself or by the calculator; it is called until the limit.
+    """
+
+    search: Callable[[Any, float], None]
+    constants: ClassVar[list[float]] = [
+        RELAXATION_FMAX,
+        MAX_RELAXATION_STEPS,
+        HOP_BOND_FRACTION,
+        HOP_TEMPERATURE,
+    ]
+
+    def _search(self, task: Task, seed: int, counted: CountingCalculator) -> dict[str, Any]:
+        space = task.search_space
+        bond = 2 * float(space.atomic_radii.mean())
+        starts = itertools.count()
+        while not counted.is_done:
+            X = task.start(generator_for(seed, self.name, next(starts)))
+            atoms = counted.attach(space.decode(X))
+            with suppress(SearchFinished, EvaluationFailed, np.linalg.LinAlgError):
+                self.search(atoms, bond)
+        return {}
+
 
 def random_search(max_evaluations: int = 1000) -> Baseline:
     """Return the method of random structures, relaxed one after the other."""
-    return Baseline("random search", _relax_bfgs, max_evaluations)
+    return Baseline("random search", max_evaluations, _relax_bfgs)
 
 
 def basin_hopping(max_evaluations: int = 1000) -> Baseline:
     """Return the method of ASE's basin hopping with BFGS."""
-    return Baseline("basin hopping", _basin_hop, max_evaluations)
+    return Baseline("basin hopping", max_evaluations, _basin_hop)
 
 
 @contextmanager
@@ -143,11 +185,3 @@ def _basin_hop(atoms: Any, bond_length: float) -> None:  # noqa: ANN401 - ASE
         adjust_cm=not atoms.constraints,
     )
     hopping.run(10**9)  # the calculator ends it
-
-
-def _cache_identity(task: Task) -> dict[str, Any]:
-    return {
-        "space": task.search_space.description(),
-        "evaluator": task.evaluator.description(),
-        "constants": [RELAXATION_FMAX, MAX_RELAXATION_STEPS, HOP_BOND_FRACTION, HOP_TEMPERATURE],
-    }

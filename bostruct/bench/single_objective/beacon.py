@@ -15,25 +15,21 @@ from __future__ import annotations
 import tempfile
 import time
 from contextlib import chdir
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
-from bostruct.bench.benchmark import read_json, write_json
-from bostruct.bench.single_objective.baselines import seeded_numpy
+from bostruct.bench.single_objective.baselines import CountedSearch
 from bostruct.bench.single_objective.counting_calculator import (
     CountingCalculator,
     EvaluationFailed,
     SearchFinished,
 )
-from bostruct.bench.single_objective.method import empty_run, run_folder
-from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.task import Task
-from bostruct.errors import InputError, check_count, check_positive, error_message
-from bostruct.runtime.rng import derive_seed, generator_for
+from bostruct.errors import InputError, check_positive, error_message
+from bostruct.runtime.rng import generator_for
 from bostruct.structures import to_ase
 
 N_INITIAL = 2
@@ -52,7 +48,7 @@ class _Ended(BaseException):
 
 @final
 @dataclass(frozen=True)
-class Beacon:
+class Beacon(CountedSearch):
     """BEACON with a limit of CPU time.
 
     Args:
@@ -63,56 +59,27 @@ class Beacon:
         InputError: a limit is out of range, or the package is not installed.
     """
 
+    name: str = field(default="BEACON", init=False)
     max_evaluations: int = 100
     max_cpu_seconds: float = 600.0
+    constants: ClassVar[list[float]] = [N_INITIAL, N_CANDIDATES, VACUUM]
 
     def __post_init__(self) -> None:
-        check_count("max_evaluations", self.max_evaluations)
+        super().__post_init__()
         check_positive("max_cpu_seconds", self.max_cpu_seconds, "It is the CPU time of a run, s.")
         if find_spec("gpatom") is None:
             way_out = "Install it with pip install ase-gpatom."
             raise InputError(error_message("ase-gpatom", "be installed", "none", way_out))
 
-    @property
-    def name(self) -> str:
-        """Name of the method in the results."""
-        return "BEACON"
+    def _is_ended(self, values: dict[str, Any]) -> bool:
+        return bool(values["cpu_seconds"] >= self.max_cpu_seconds)
 
-    def folder(self, task: Task) -> Path:
-        """Return the folder of the method in that of the task."""
-        return Path(task.name, self.name)
-
-    def read(self, task: Task, seed: int, out: Path) -> Run:
-        """Return the stored run; an empty one if that is of another task or too short.
-
-        Raises:
-            LogError: the file cannot be read.
-        """
-        run = empty_run(self, task, seed)
-        values = read_json(self._run_path(task, seed, out))
-        if not isinstance(values, dict) or values.get("identity") != _cache_identity(task):
-            return run
-        cpu = values["cpu_seconds"]
-        stored = replace(run, energies=tuple(values["energies"]), cpu_seconds=cpu)
-        if not stored.is_finished and cpu >= self.max_cpu_seconds:
-            stored = replace(stored, reason=values["reason"])
-        return stored if stored.is_finished else run
-
-    def run(self, task: Task, seed: int, out: Path) -> Run:
-        """Search, and write and return the run."""
-        stored = self.read(task, seed, out)
-        if stored.is_finished:
-            return stored
-        counted = CountingCalculator(task.evaluator, task.target_energy, self.max_evaluations)
+    def _search(self, task: Task, seed: int, counted: CountingCalculator) -> dict[str, Any]:
         begin = time.process_time()
         reason = ""
         try:
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                chdir(folder),
-                seeded_numpy(derive_seed(seed, self.name, bits=32)),
-            ):
-                _search(task, seed, counted, begin + self.max_cpu_seconds)
+            with tempfile.TemporaryDirectory() as folder, chdir(folder):
+                _run_beacon(task, seed, counted, begin + self.max_cpu_seconds)
         except _Ended:
             pass
         except Exception as error:  # noqa: BLE001 - the package raises any error
@@ -120,19 +87,7 @@ class Beacon:
         cpu_seconds = time.process_time() - begin
         if not counted.is_done and not reason:
             reason = f"{cpu_seconds:.0f} s of CPU time were used"
-        data = {
-            "identity": _cache_identity(task),
-            "energies": counted.energies,
-            "cpu_seconds": cpu_seconds,
-            "reason": reason,
-        }
-        write_json(data, self._run_path(task, seed, out), indent=None)
-        return replace(
-            stored, energies=tuple(counted.energies), cpu_seconds=cpu_seconds, reason=reason
-        )
-
-    def _run_path(self, task: Task, seed: int, out: Path) -> Path:
-        return run_folder(self, task, seed, out).with_suffix(".json")
+        return {"cpu_seconds": cpu_seconds, "reason": reason}
 
 
 def covalent_scale(task: Task) -> float:
@@ -144,7 +99,7 @@ def covalent_scale(task: Task) -> float:
     return float(covalent_radii[numbers].mean() / space.atomic_radii.mean())
 
 
-def _search(task: Task, seed: int, counted: CountingCalculator, end: float) -> None:
+def _run_beacon(task: Task, seed: int, counted: CountingCalculator, end: float) -> None:
     """Run BEACON until the calculator ends it."""
     from gpatom.beacon.beacon import (
         BEACON,
@@ -230,11 +185,3 @@ def _calculator(task: Task, counted: CountingCalculator, scale: float, end: floa
             self.results = {"energy": energy, "forces": factor * forces}
 
     return Counted()
-
-
-def _cache_identity(task: Task) -> dict[str, Any]:
-    return {
-        "space": task.search_space.description(),
-        "evaluator": task.evaluator.description(),
-        "constants": [N_INITIAL, N_CANDIDATES, VACUUM],
-    }

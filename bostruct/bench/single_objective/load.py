@@ -16,7 +16,7 @@ from bostruct.bench.single_objective.settings import (
 )
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import campaign_file
-from bostruct.errors import InputError, error_message
+from bostruct.errors import InputError, check_choice, error_message
 
 T = TypeVar("T", Task, Setting)
 
@@ -58,7 +58,8 @@ def load_tasks_and_settings(
         elif word in TASK_GROUPS:
             tasks.extend(TASK_GROUPS[word].values())
         else:
-            tasks.append(_lookup("task", word, NAMED_TASKS, " or a file, mytask.py"))
+            check_choice("task", word, NAMED_TASKS, " or a file, mytask.py")
+            tasks.append(NAMED_TASKS[word])
     if not tasks:
         tasks = [TASKS[name] for name in DEFAULT_TASKS]
     chosen = {name: _find_setting(name, settings) for name in setting_names}
@@ -67,15 +68,8 @@ def load_tasks_and_settings(
 
 def _find_setting(name: str, settings: Mapping[str, Setting]) -> Setting:
     setting = settings.get(name) or named_setting(name)
-    return setting or _lookup("effort", name, settings, f" or {WITHOUT_PREFIX}MOVE")
+    return setting or settings[check_choice("effort", name, settings, f" or {WITHOUT_PREFIX}MOVE")]
 
 
 def _instances_of(values: Iterable[object], cls: type[T]) -> list[T]:
     return list({id(value): value for value in values if isinstance(value, cls)}.values())
-
-
-def _lookup(kind: str, name: str, choices: Mapping[str, T], alternative: str = "") -> T:
-    if name not in choices:
-        condition = f"be one of {', '.join(choices)}{alternative}"
-        raise InputError(error_message(kind, condition, repr(name)))
-    return choices[name]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
-from bostruct.bench.benchmark import json_finite
+from bostruct.runtime.canonical_json import json_finite
 
 TIMED_PARTS = ("fit", "search", "log")
 """Parts of the time of a campaign's step, without its evaluations."""

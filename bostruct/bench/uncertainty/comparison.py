@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from rich.console import RenderableType
 
-from bostruct.bench.benchmark import check_unique_names, json_finite, make_folder, write_json
+from bostruct.bench.benchmark import check_unique_names, make_folder, write_json
 from bostruct.bench.tables import data_frame, write_csv
 from bostruct.bench.uncertainty import plots, score_tables
 from bostruct.bench.uncertainty.method_predictions import (
@@ -31,6 +31,7 @@ from bostruct.bench.uncertainty.split_run import MethodCallback, SplitRun, run_s
 from bostruct.bench.uncertainty.split_statistics import SplitStatistics, collect_split_statistics
 from bostruct.errors import InputError, check_count, error_message
 from bostruct.runtime.atomic_write import write_atomically
+from bostruct.runtime.canonical_json import json_finite
 from bostruct.runtime.versions import package_versions
 from bostruct.structures import Structures
 
@@ -143,9 +144,7 @@ class Comparison:
 
     def _tables(self) -> tuple[dict[str, DataFrame], list[str], tuple[str, ...]]:
         """Return the tables by title, the notes and the legend."""
-        n_splits = len(self.split_runs)
-        legend = score_tables.SPLIT_LEGEND if n_splits == 1 else score_tables.STATISTICS_LEGEND
-        return score_tables.score_tables(self.statistics, n_splits), self.notes, legend
+        return score_tables.score_tables(self.statistics), self.notes, score_tables.LEGEND
 
     def _seed_suffix(self, split_run: SplitRun) -> str:
         return "" if len(self.split_runs) == 1 else f", seed {split_run.seed}"

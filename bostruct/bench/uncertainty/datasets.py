@@ -16,7 +16,7 @@ import torch
 
 from bostruct.bench.single_objective.named_tasks import emt
 from bostruct.campaign.report.export import write_structures
-from bostruct.errors import InputError, check_count, error_message
+from bostruct.errors import InputError, check_choice, check_count, error_message
 from bostruct.evaluators import Calculator, Evaluation
 from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase, to_ase
@@ -146,11 +146,9 @@ def write_dataset(name: str, out: Path, seed: int = 0) -> list[Path]:
         InputError: there is no data set of this name.
         LogError: a file cannot be written.
     """
-    if name not in DATASETS:
-        condition = f"be one of {', '.join(DATASETS)}"
-        raise InputError(error_message("name", condition, repr(name)))
     paths = []
-    for i, (stem, (dataset, count)) in enumerate(DATASETS[name].items()):
+    files = DATASETS[check_choice("name", name, DATASETS)]
+    for i, (stem, (dataset, count)) in enumerate(files.items()):
         path = out / f"{stem}.extxyz"
         write_structures(to_ase(dataset.sample(count, 1000 * i + seed)), path)
         paths.append(path)

@@ -14,7 +14,7 @@ from bostruct.bench.uncertainty.method_predictions import (
     describe_method,
 )
 from bostruct.campaign import campaign_file
-from bostruct.errors import InputError, error_message
+from bostruct.errors import InputError, check_choice, error_message
 from bostruct.surrogates import (
     Committee,
     DeepEnsemble,
@@ -103,11 +103,9 @@ def load_methods(names: Sequence[str]) -> dict[str, SupportsFit]:
     for word in names or METHODS:
         if word.endswith(".py") or "/" in word:
             methods |= _methods_from_file(Path(word))
-        elif word in METHODS:
-            methods[word] = METHODS[word].make()
         else:
-            condition = f"be one of {', '.join(METHODS)} or a file, mine.py"
-            raise InputError(error_message("method", condition, repr(word)))
+            check_choice("method", word, METHODS, " or a file, mine.py")
+            methods[word] = METHODS[word].make()
     return methods
 
 

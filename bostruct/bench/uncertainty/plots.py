@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.stats import gmean
 
 from bostruct.bench.uncertainty.method_predictions import UNITS, MethodPredictions
 from bostruct.bench.uncertainty.score_rows import CALIBRATED_RANGE, ScoreRow
 from bostruct.bench.uncertainty.score_tables import dataset_title
 from bostruct.bench.uncertainty.scores import MAX_BINS, MIN_POINTS_PER_BIN
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST
-from bostruct.bench.uncertainty.split_statistics import collect_split_statistics, geometric_mean
+from bostruct.bench.uncertainty.split_statistics import collect_split_statistics
 from bostruct.plotting import COLORS, GREY, RC_PARAMS, new_figure, set_log_ticks, write_png
 from bostruct.uncertainty import Residuals, calibrate, calibration_curve, reliability_diagram
 
@@ -105,7 +106,7 @@ def _draw_overview(figure: Any, rows: Sequence[ScoreRow], datasets: Sequence[str
             left.plot(ends, [y, y], color=color, linewidth=1)
             left.plot(z2.mean, y, marker="o", color=color)
             ratios = [s.sharpness / s.rmse for row in statistics.rows if (s := row.scores)]
-            right.plot(geometric_mean(ratios), y, marker="o", color=color)
+            right.plot(gmean(ratios), y, marker="o", color=color)
             if len(ratios) > 1:
                 right.plot([min(ratios), max(ratios)], [y, y], color=color, linewidth=1)
         left.plot([], [], marker="o", color=color, label=label)

@@ -1,7 +1,7 @@
 """Scores of uncertainty estimates as tables: Markdown, and for a terminal.
 
 A column is a template over the numbers of a row. `{z2}` has three digits, `{z2:2}` two decimals and
-`{z2:%}` percent; an "r" before, as in `{z2:r2}`, adds the range over the splits in brackets.
+`{z2:%}` percent; an "r" before, as in `{z2:r2}`, adds the range over several splits in brackets.
 """
 
 from __future__ import annotations
@@ -28,53 +28,26 @@ MISSING = "–"
 Templates = Mapping[str, str]
 """Templates of the cells by the header of the column."""
 
-SPLIT_OVERVIEW = {"rmse": "{rmse}", "z2": "{z2:2}{mark}"}
-SPLIT_ERROR_BARS = {
-    "method": "{method}",
-    "RMSE": "{rmse}",
-    "σ": "{sharpness}",
-    "α (robust)": "{alpha} ({alpha_robust})",
-    "z² before": "{z2_before:2}",
-    "z² after": "{z2:2} ({z2_low:2}-{z2_high:2})",
-    "ENCE (floor)": "{ence_change} ({ence_floor:2})",
-    "area": "{miscalibration_area_change}",
-    "Cᵥ": "{dispersion:2}",
-    "ρ": "{spearman:2}",
-    "": "{verdict}",
-}
-SPLIT_INTERVALS = {
-    "method": "{method}",
-    "inside 50 90 95 % before": (
-        "{coverage_50_before:%} {coverage_90_before:%} {coverage_95_before:%}"
-    ),
-    "after": "{coverage_50:%} {coverage_90:%} {coverage_95:%}",
-    "conformal (band)": (
-        "{conformal_coverage:%} ({conformal_coverage_low:%}-{conformal_coverage_high:%})"
-    ),
-    "± (one width)": "{conformal_half_width} ({unnormalized_half_width})",
-    "NLL": "{nll}",
-    "CRPS": "{crps}",
-    "MAE": "{mae}",
-}
-STATISTICS_OVERVIEW = {"rmse": "{rmse:r}", "z2": "{z2:r2}{mark} {n_calibrated}/{n_scored}"}
-STATISTICS_ERROR_BARS = {
+ERROR_BARS = {
     "method": "{method}",
     "RMSE": "{rmse:r}",
     "σ": "{sharpness}",
     "α": "{alpha:r}",
     "robust": "{alpha_robust}",
     "z² before": "{z2_before:2}",
-    "z² after": "{z2:r2}",
+    "z² after": "{z2_interval:r2}",
     "ENCE (floor)": "{ence_change} ({ence_floor:2})",
     "area": "{miscalibration_area_change}",
     "Cᵥ": "{dispersion:2}",
     "ρ": "{spearman:2}",
-    "": "{verdict_of_splits}",
+    "": "{verdict}{n_calibrated}",
 }
-STATISTICS_INTERVALS = {
+INTERVALS = {
     "method": "{method}",
-    "inside 50 90 95 % before": SPLIT_INTERVALS["inside 50 90 95 % before"],
-    "after": SPLIT_INTERVALS["after"],
+    "inside 50 90 95 % before": (
+        "{coverage_50_before:%} {coverage_90_before:%} {coverage_95_before:%}"
+    ),
+    "after": "{coverage_50:%} {coverage_90:%} {coverage_95:%}",
     "conformal": "{conformal_coverage:r%}",
     "in the band": (
         "{n_in_band}/{n_scored} ({conformal_coverage_low:%}-{conformal_coverage_high:%})"
@@ -86,54 +59,39 @@ STATISTICS_INTERVALS = {
     "MAE": "{mae}",
 }
 
-_CALIBRATED_LEGEND = "within {}-{} in domain, {}-{} on a shifted set".format(
-    *CALIBRATED_RANGE[True], *CALIBRATED_RANGE[False]
-)
-SPLIT_LEGEND = (
-    "σ: root mean variance; α: factor of σ from the calibration set (26), in brackets the robust "
-    "one. z²: mean squared error over variance, ideally 1, with a 95 % interval. ENCE (28) beside "
-    "its floor for calibrated data. area: signed miscalibration area, negative is overconfident. "
-    "inside: fraction of true values within the 50, 90, 95 % intervals. conformal: fraction within "
-    f"conformal {1 - CONFORMAL_MISCOVERAGE:.0%} intervals, with the band of chance; ± their mean "
-    "half width, in brackets that of intervals of one width. Cᵥ: sd(σ) / mean(σ); ρ: Spearman "
-    "correlation of |error| and σ. Before → after calibration; NLL, CRPS and σ after.",
-    f"calibrated, ✓: z² after calibration {_CALIBRATED_LEGEND}.",
-)
-STATISTICS_LEGEND = (
-    "Means over the splits; in brackets from the smallest to the largest. σ: root mean variance; "
-    "α: factor of σ from the calibration set (26), and the robust one. z²: mean squared error over "
-    "variance, ideally 1; means of z² and α are geometric. ENCE (28) beside its floor for "
-    "calibrated data. area: signed miscalibration area, negative is overconfident. inside: "
-    "fraction of true values within the 50, 90, 95 % intervals. conformal: fraction within "
-    f"conformal {1 - CONFORMAL_MISCOVERAGE:.0%} intervals, and number of splits within the band of "
-    "chance; ± their mean half width, beside that of intervals of one width. Cᵥ: sd(σ) / mean(σ); "
-    "ρ: Spearman correlation of |error| and σ. Before → after calibration; NLL, CRPS and σ after.",
-    f"calibrated, ✓: mean of z² after calibration {_CALIBRATED_LEGEND}; behind it the number of "
-    "calibrated splits.",
+LEGEND = (
+    "Means over the splits; in brackets from the smallest to the largest, of z² of one split a "
+    "95 % interval. σ: root mean variance; α: factor of σ from the calibration set (26), and the "
+    "robust one. z²: mean squared error over variance, ideally 1; means of z² and α are geometric. "
+    "ENCE (28) beside its floor for calibrated data. area: signed miscalibration area, negative is "
+    "overconfident. inside: fraction of true values within the 50, 90, 95 % intervals. conformal: "
+    f"fraction within conformal {1 - CONFORMAL_MISCOVERAGE:.0%} intervals, and number of splits "
+    "within the band of chance; ± their mean half width, beside that of intervals of one width. "
+    "Cᵥ: sd(σ) / mean(σ); ρ: Spearman correlation of |error| and σ. Before → after calibration; "
+    "NLL, CRPS and σ after.",
+    "calibrated, ✓: mean of z² after calibration within {}-{} in domain, {}-{} on a shifted set; "
+    "behind it the number of calibrated splits, where there are several.".format(
+        *CALIBRATED_RANGE[True], *CALIBRATED_RANGE[False]
+    ),
 )
 
 
-def score_tables(rows: Sequence[SplitStatistics], n_splits: int) -> dict[str, DataFrame]:
+def score_tables(rows: Sequence[SplitStatistics]) -> dict[str, DataFrame]:
     """Return an overview, and two tables for every quantity and set, by title.
 
     Args:
         rows: Statistics of each quantity, set and method.
-        n_splits: Number of splits.
     """
-    overview, error_bars, intervals = SPLIT_OVERVIEW, SPLIT_ERROR_BARS, SPLIT_INTERVALS
-    if n_splits > 1:
-        overview, error_bars = STATISTICS_OVERVIEW, STATISTICS_ERROR_BARS
-        intervals = STATISTICS_INTERVALS
-    tables = {"At a glance": _overview(rows, overview)} if rows else {}
+    tables = {"At a glance": _overview(rows)} if rows else {}
     for quantity in QUANTITIES:
         by_quantity = [row for row in rows if row.quantity == quantity]
         for dataset in dict.fromkeys(row.dataset for row in by_quantity):
             group = [row for row in by_quantity if row.dataset == dataset]
             title = f"{quantity.capitalize()}, {dataset_title(dataset)}, {group[0].unit}"
-            tables[f"{title}: error bars"] = _table(group, error_bars)
+            tables[f"{title}: error bars"] = _table(group, ERROR_BARS)
             scored = [row for row in group if row.has_scores]
             if scored:
-                tables[f"{title}: intervals and scores"] = _table(scored, intervals)
+                tables[f"{title}: intervals and scores"] = _table(scored, INTERVALS)
     return tables
 
 
@@ -222,7 +180,8 @@ class _Number:
             raise _MissingValue
         text = FORMATS[spec.removeprefix("r")]
         mean, ends = text(self.value.mean), (self.value.smallest, self.value.largest)
-        return f"{mean} ({'-'.join(map(text, ends))})" if spec.startswith("r") else mean
+        has_range = spec.startswith("r") and ends[0] < ends[1]
+        return f"{mean} ({'-'.join(map(text, ends))})" if has_range else mean
 
 
 def _table(rows: Sequence[SplitStatistics], columns: Templates) -> DataFrame:
@@ -230,17 +189,18 @@ def _table(rows: Sequence[SplitStatistics], columns: Templates) -> DataFrame:
     return data_frame(cells, list(columns))
 
 
-def _overview(rows: Sequence[SplitStatistics], templates: Templates) -> DataFrame:
+def _overview(rows: Sequence[SplitStatistics]) -> DataFrame:
     """Return accuracy, precision, robustness and cost, with a line for each method."""
     by_key = {(row.method, row.quantity, row.dataset): row for row in rows}
     first = {row.method: row for row in reversed(rows)}
     shifted = dict.fromkeys(row.dataset for row in rows if row.is_shifted)
+    z2 = "{z2:r2}{mark}{n_calibrated}"
     columns = {
-        "accurate: RMSE, meV/atom": (ENERGY, TEST, templates["rmse"]),
-        "eV/Å": (FORCES, TEST, templates["rmse"]),
+        "accurate: RMSE, meV/atom": (ENERGY, TEST, "{rmse:r}"),
+        "eV/Å": (FORCES, TEST, "{rmse:r}"),
         "precise: σ, meV/atom": (ENERGY, TEST, "{sharpness}"),
-        "z² in domain": (ENERGY, TEST, templates["z2"]),
-        **{f"robust: {name}": (ENERGY, name, templates["z2"]) for name in shifted},
+        "z² in domain": (ENERGY, TEST, z2),
+        **{f"robust: {name}": (ENERGY, name, z2) for name in shifted},
         "cheap: fit, s": ("", "", "{fit_seconds}"),
         "ms (× cheapest)": (ENERGY, TEST, "{predict_ms} ({cost})"),
         "σ of forces, ×": (FORCES, TEST, "{force_cost}"),
@@ -269,11 +229,9 @@ def _values(row: SplitStatistics) -> dict[str, Any]:
     values |= {
         "method": row.method,
         "verdict": row.verdict,
-        "verdict_of_splits": (
-            f"{row.verdict} {row.n_calibrated}/{row.n_scored}" if row.has_scores else ""
-        ),
+        "z2_interval": values["z2"] if len(row.rows) > 1 else _z2_interval(row),
         "mark": " ✓" if row.verdict == CALIBRATED else "",
-        "n_calibrated": row.n_calibrated,
+        "n_calibrated": f" {row.n_calibrated}/{row.n_scored}" if row.n_scored > 1 else "",
         "n_scored": row.n_scored,
         "n_in_band": row.n_in_band,
         "force_cost": values["cost"] if row.has_scores else _Number(None),
@@ -285,3 +243,11 @@ def _values(row: SplitStatistics) -> dict[str, Any]:
         else:
             values[f"{name}_change"] = _Number(None)
     return values
+
+
+def _z2_interval(row: SplitStatistics) -> _Number:
+    """Return mean z² of one split with its 95 % interval in place of a range."""
+    z2, low, high = (row.ranges[name] for name in ("z2", "z2_low", "z2_high"))
+    if z2 is None or low is None or high is None:
+        return _Number(None)
+    return _Number(Range(z2.mean, low.mean, high.mean))

@@ -151,11 +151,8 @@ def compute_scores(calibration: SetResiduals, test: SetResiduals) -> Scores:
     """
     raw = test.residuals
     factor = calibrate(calibration.residuals)
-    after = raw.scaled(factor.alpha2)
     low, high = _z2_confidence_interval(calibration, test)
     bins = max(1, min(MAX_BINS, raw.n_points // MIN_POINTS_PER_BIN))
-    calibration_error = ence(after, bins)
-    inside_before, inside = (coverage(r, COVERAGE_LEVELS) for r in (raw, after))
     rank = float(spearman(raw))
     normalized = ConformalPredictor.from_residuals(
         calibration.residuals, normalized=True, structure_ids=calibration.structure_index.double()
@@ -167,6 +164,19 @@ def compute_scores(calibration: SetResiduals, test: SetResiduals) -> Scores:
     covered = (raw.z.abs() <= quantile).double()
     b = int(test.structure_index.unique().numel())
     band = conformal_coverage_band(normalized.n_units, b)
+    both: dict[str, float] = {}
+    for suffix, residuals in (("_before", raw), ("", raw.scaled(factor.alpha2))):
+        inside = coverage(residuals, COVERAGE_LEVELS).tolist()
+        values = {
+            "z2": residuals.z.square().mean(),
+            "ence": ence(residuals, bins).value,
+            "miscalibration_area": miscalibration_area(residuals).signed_area,
+            "sharpness": sharpness(residuals),
+            "nll": nll(residuals),
+            "crps": crps(residuals),
+            **{f"coverage_{p:.0%}"[:-1]: x for p, x in zip(COVERAGE_LEVELS, inside, strict=True)},
+        }
+        both |= {f"{name}{suffix}": float(value) for name, value in values.items()}
     return Scores(
         n_structures=b,
         n_points=raw.n_points,
@@ -174,36 +184,19 @@ def compute_scores(calibration: SetResiduals, test: SetResiduals) -> Scores:
         mae=float(raw.error.abs().mean()),
         alpha=float(factor.alpha),
         alpha_robust=float(calibrate(calibration.residuals, "absolute").alpha),
-        z2_before=float(raw.z.square().mean()),
-        z2=float(after.z.square().mean()),
         z2_low=low,
         z2_high=high,
-        ence_before=float(ence(raw, bins).value),
-        ence=float(calibration_error.value),
-        ence_floor=calibration_error.floor,
+        ence_floor=ence(raw, bins).floor,
         n_bins=bins,
-        miscalibration_area_before=float(miscalibration_area(raw).signed_area),
-        miscalibration_area=float(miscalibration_area(after).signed_area),
-        sharpness_before=float(sharpness(raw)),
-        sharpness=float(sharpness(after)),
         dispersion=float(dispersion(raw)),
-        nll_before=float(nll(raw)),
-        nll=float(nll(after)),
-        crps_before=float(crps(raw)),
-        crps=float(crps(after)),
         spearman=rank if math.isfinite(rank) else None,
-        coverage_50_before=float(inside_before[0]),
-        coverage_90_before=float(inside_before[1]),
-        coverage_95_before=float(inside_before[2]),
-        coverage_50=float(inside[0]),
-        coverage_90=float(inside[1]),
-        coverage_95=float(inside[2]),
         conformal_coverage=float(_structure_means(covered, test.structure_index)[0].mean()),
         conformal_coverage_low=band[0],
         conformal_coverage_high=band[1],
         conformal_half_width=quantile * float(raw.std.mean()),
         unnormalized_half_width=unnormalized.quantile(CONFORMAL_MISCOVERAGE),
         n_floored=raw.n_floored,
+        **both,
     )
 
 

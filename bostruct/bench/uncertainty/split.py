@@ -15,8 +15,9 @@ from typing import Literal, final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_count, error_message
+from bostruct.errors import InputError, check_choice, check_count, error_message
 from bostruct.structures import Structures, structure_fingerprint
+from bostruct.structures.composition_residuals import species_counts
 from bostruct.uncertainty.calibration.scaling import MIN_POINTS
 
 ShiftKind = Literal["energy", "size", "none"]
@@ -112,9 +113,7 @@ def split_structures(
     check_count("n_calibrate", n_calibrate, MIN_POINTS, way_out)
     if n_test is not None:
         check_count("n_test", n_test, MIN_SET_SIZE, "Scores of fewer are too uncertain.")
-    if shift not in get_args(ShiftKind):
-        condition = f"be one of {', '.join(get_args(ShiftKind))}"
-        raise InputError(error_message("shift", condition, repr(shift)))
+    check_choice("shift", shift, get_args(ShiftKind))
     _check_has_energies("structures", structures)
     others = dict(shifted or {})
     for name, part in others.items():
@@ -212,10 +211,8 @@ def _take_shifted(structures: Structures, shift: ShiftKind) -> tuple[Tensor, Ten
 def _energy_above_composition_fit(structures: Structures) -> Tensor:
     """Return energies per atom above a linear fit to the composition, `[b]` eV."""
     assert structures.energy is not None
-    species = structures.numbers.unique()
-    rows = (structures.numbers.unsqueeze(-1) == species).to(structures.energy)
-    counts = rows.new_zeros(len(structures), len(species))
-    counts = counts.index_add(0, structures.index, rows)
+    species, index = structures.numbers.unique(return_inverse=True)
+    counts = species_counts(structures, index, len(species)).to(structures.energy)
     energy = structures.energy.unsqueeze(-1)
     above: Tensor = energy - counts @ (torch.linalg.pinv(counts) @ energy)
     return above.squeeze(-1) / structures.counts

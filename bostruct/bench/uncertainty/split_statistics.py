@@ -9,11 +9,13 @@ structures determine mean z² to 20 %.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from statistics import fmean
 from typing import Any, final
+
+from scipy.stats import gmean
 
 from bostruct.bench.uncertainty.score_rows import CALIBRATED, ScoreRow, calibration_verdict
 from bostruct.bench.uncertainty.scores import Scores
@@ -162,20 +164,5 @@ def mean_and_range(values: Sequence[float | None], is_ratio: bool) -> Range | No
     known = [value for value in values if value is not None]
     if not known:
         return None
-    return Range(geometric_mean(known) if is_ratio else _mean(known), min(known), max(known))
-
-
-def geometric_mean(values: Sequence[float]) -> float:
-    """Return the geometric mean of non-negative numbers.
-
-    >>> round(geometric_mean([0.5, 2.0, 1.0]), 9), geometric_mean([0.0, 3.0])
-    (1.0, 0.0)
-    """
-    if min(values) <= 0:
-        return 0.0
-    return math.exp(_mean([math.log(value) for value in values]))
-
-
-def _mean(values: Sequence[float]) -> float:
-    # One split keeps its digits, and infinite widths stay infinite.
-    return values[0] if len(values) == 1 else math.fsum(values) / len(values)
+    mean = gmean if is_ratio else fmean
+    return Range(float(mean(known)), min(known), max(known))

@@ -55,12 +55,8 @@ def _adapt(state: tuple[float, float], trial: Trial) -> tuple[float, float]:
     if trial.energy is None or trial.doubt:
         return state
     z = z_score(trial)
-    if z is not None and trial.energy >= best - MIN_IMPROVEMENT * _sigma(trial):
+    sigma = math.sqrt(trial.predictive_variance or 0.0)
+    if z is not None and trial.energy >= best - MIN_IMPROVEMENT * sigma:
         factor *= DECREASE_FACTOR if z > 1 else INCREASE_FACTOR
         factor = min(max(factor, KAPPA_FACTOR_RANGE[0]), KAPPA_FACTOR_RANGE[1])
     return factor, min(best, trial.energy)
-
-
-def _sigma(trial: Trial) -> float:
-    """Return the predicted standard deviation of an observed energy, eV; 0 without one."""
-    return math.sqrt(trial.predictive_variance or 0.0)

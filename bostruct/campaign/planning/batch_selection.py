@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
+from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.posterior_tensors import evaluate_in_chunks
 from bostruct.campaign.planning.random_structures import sample_new
 from bostruct.campaign.planning.step_context import StepContext
@@ -17,22 +17,10 @@ MAX_RESCORED_CANDIDATES = 2048
 """Candidates, the best at first, whose acquisition is computed again after each selection."""
 
 
-class SupportsPending(Protocol):
-    """An acquisition function that can be rebuilt with more structures pending."""
-
-    def __call__(self, X: Tensor) -> Tensor:
-        """Return the acquisition of each of X `[b, d]`, larger is better."""
-        ...
-
-    def with_pending(self, X: Tensor) -> Self:
-        """Return the acquisition function once `X [k, d]` are under evaluation, too."""
-        ...
-
-
 def select_batch(
     step: StepContext,
     candidates: Candidates,
-    acquisition: SupportsPending,
+    acquisition: BatchAcquisition,
     X_evaluated: Tensor,
     is_relaxed: Tensor | None = None,
     allow_resample: Tensor | None = None,
@@ -96,7 +84,7 @@ def select_batch(
 def _add_random_candidates(
     step: StepContext,
     candidates: Candidates,
-    acquisition: SupportsPending,
+    acquisition: BatchAcquisition,
     X_excluded: Tensor,
     count: int,
 ) -> Candidates:

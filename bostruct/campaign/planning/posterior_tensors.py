@@ -8,7 +8,6 @@ Notation
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -21,21 +20,13 @@ from bostruct.campaign.records import Trial
 from bostruct.candidates import Candidates
 from bostruct.runtime.rng import N_PROBE_STRUCTURES, generator_for
 from bostruct.surrogates import FittedModel
+from bostruct.surrogates.properties.properties import PropertyModel
 
 CHUNK_SIZE = 256
 """Structures that a model predicts together, of which there may be thousands."""
 
 PREDICTION_CHUNK_SIZE = 2048
 """Members whose marginals are predicted together: some MB for each hundred values."""
-
-
-@runtime_checkable
-class SupportsMarginals(Protocol):
-    """A fitted model that predicts single structures in one call."""
-
-    def marginals(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean, latent and predictive variance of each of X `[c, d]`, `[c, k]`."""
-        ...
 
 
 def posterior_tensors(
@@ -96,7 +87,7 @@ def posterior_tensors(
 
 def posterior_marginals(model: FittedModel, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean, latent and predictive variance of each of X `[c, d]`, `[c, k]`."""
-    if isinstance(model, SupportsMarginals):
+    if isinstance(model, PropertyModel):
         marginals = model.marginals
         stacked = evaluate_in_chunks(
             lambda X: torch.stack(marginals(X), 1), X, PREDICTION_CHUNK_SIZE

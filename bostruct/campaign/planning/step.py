@@ -104,7 +104,8 @@ def _model_step(
     model = fit_surrogate(step.components.surrogate, data, space)
     fitted = synchronized_time(step.device)
     context = acquisition_context(step, model, data, known)
-    pending, all_context = step.columns.select("is open", trials, _is_open), context
+    pending = step.columns.select("is open", trials, lambda trial: trial.state in OPEN_STATES)
+    all_context = context
     if pending:
         X_pending = torch.stack([trial.X for trial in pending]).to(data.X)
         all_context = with_pending(step.acquisition, context, X_pending)
@@ -123,7 +124,7 @@ def _model_step(
     candidates, selected, values = select_batch(
         step, candidates, acquisition, *rules, infeasible=infeasible
     )
-    numbers = step.columns.each("number", known, _number)
+    numbers = step.columns.each("number", known, lambda trial: trial.number)
     tensors = posterior_tensors(step, model, candidates, selected, known, numbers)
     predictions: list[dict[str, float]] = [
         {"candidate_index": row, "acquisition": value}
@@ -156,11 +157,3 @@ def _model_step(
         effort=step.effort,
         outcome_predictions=outcome_predictions,
     )
-
-
-def _is_open(trial: Trial) -> bool:
-    return trial.state in OPEN_STATES
-
-
-def _number(trial: Trial) -> int:
-    return trial.number

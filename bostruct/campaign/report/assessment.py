@@ -37,7 +37,7 @@ from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_pred
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.member_names import member_names
 from bostruct.campaign.records import Trial
-from bostruct.candidates import Candidates, select_top
+from bostruct.campaign.report.unevaluated_candidates import select_unevaluated
 from bostruct.errors import LogError, check_count
 from bostruct.spaces import Space
 
@@ -222,16 +222,9 @@ def _unevaluated_candidates(
     q = calibration.quantile(eps)
     width = q if math.isfinite(q) else calibration.sigma_factor
     mean, variance = tensors["candidates.mean"], tensors["candidates.predictive_variance"]
-    candidates = Candidates(
-        X=tensors["candidates.X"],
-        acq_value=width * variance.sqrt() - mean,  # lowest ends of the intervals first
-        generator_names=generators,
-        n_steps=tensors["candidates.steps"],
-        converged=tensors["candidates.converged"],
-    )
-    relaxed = torch.ones(len(X_evaluated), dtype=torch.bool)  # duplicates, however far relaxed
-    rows = select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=relaxed)
-    names = member_names(space, candidates.X[rows])
+    X, order = tensors["candidates.X"], width * variance.sqrt() - mean  # lowest ends first
+    rows = select_unevaluated(X, order, count, space, X_evaluated)
+    names = member_names(space, X[rows])
     return tuple(
         UnevaluatedCandidate(
             i, generators[i], calibration.predict(float(mean[i]), float(variance[i]), eps), name

@@ -85,6 +85,16 @@ class CalibrationSummary:
         )
 
     @property
+    def factor_text(self) -> str:
+        """Factor on σ with its interval and its evidence, as far as they are known."""
+        text, n = f"σ × {self.sigma_factor:.2f}", self.n_predictions
+        if self.alpha_interval is None:
+            return text
+        low, high = self.alpha_interval
+        which = f"{n}" if self.n_recent == n else f"the last {self.n_recent} of {n}"
+        return f"{text} (90 %: {low:.2f} to {high:.2f}) by {which} predictions"
+
+    @property
     def stated_text(self) -> str:
         """Sentence on what the search corrects, and how often it held; "" without predictions."""
         if self.stated_coverage is None:

@@ -205,9 +205,7 @@ def images_to_export(
 
 def _point_info(point: EvaluatedPoint, trial: Trial) -> dict[str, Any]:
     """Return the `info` of a structure of a campaign with objectives."""
-    info = {"trial": point.trial, "step": point.step, "generator": point.generator}
-    info |= {"name": point.name} if point.name else {}
-    info |= {"doubt": trial.doubt} if trial.doubt else {}
+    info = _trial_info(trial, None)
     info |= {"front": point.is_non_dominated, "feasible": point.is_feasible}
     for name, value in point.raw_outcomes.items():
         if value is not None:

@@ -379,15 +379,10 @@ def _set_power_ticks(axis: Any, low: float, high: float) -> None:  # noqa: ANN40
 
 def _round_tick_values(span: tuple[float, float], log: bool) -> list[float]:
     """Return round raw values within a span of outcome space."""
-    from matplotlib.ticker import MaxNLocator
-
     low, high = span
     if log:
         return plotting.log_tick_values(10.0**low, 10.0**high) or [10.0**low]
-    if low == high:
-        return [low]
-    places = MaxNLocator(6, min_n_ticks=4, steps=plotting.TICK_STEPS).tick_values(low, high)
-    return [round(float(value), 12) for value in places if low <= value <= high]
+    return [low] if low == high else plotting.linear_tick_values(low, high)
 
 
 FRONT_COLOR, FEASIBLE_COLOR = plotting.VERMILION, plotting.SKY_BLUE

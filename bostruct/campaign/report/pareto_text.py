@@ -40,11 +40,7 @@ def header_lines(
     summary: ParetoSummary, n_evaluations: int, names: Mapping[int, str]
 ) -> list[tuple[str, str]]:
     """Return label and text of each line on objectives, front and calibration."""
-    config = summary.optimization_config
-    lines = [("objectives", format_objective(objective)) for objective in config.objectives]
-    lines += [("constraints", format_objective(constraint)) for constraint in config.constraints]
-    lines.append(("front", f"{len(summary.structures)} structures"))
-    lines += _hypervolume_lines(summary)
+    lines = _front_lines(summary, f"{len(summary.structures)} structures")
     if summary.feasible_fraction is not None:
         counts = f"{summary.n_feasible} of {n_evaluations}"
         lines.append(("feasible", f"{counts} ({summary.feasible_fraction:.0%})"))
@@ -98,36 +94,32 @@ def front_lines(
         e_above_hull: Energies above the hull by trial, eV/atom; empty where unknown.
     """
     summary = ParetoSummary.from_front(front, formulas, e_above_hull)
-    config, size = summary.optimization_config, len(summary.structures)
-    counts = f"{size} structures by {len(front.history)} evaluations"
-    header = [
-        *(("objectives", format_objective(objective)) for objective in config.objectives),
-        *(("constraints", format_objective(constraint)) for constraint in config.constraints),
-        ("front", f"{counts}, {summary.n_feasible} of them feasible"),
-        *_hypervolume_lines(summary),
-        *_quarantine_lines(
-            summary.quarantined, {p.trial: p.name for p in front.evaluated if p.name}
-        ),
-    ]
+    counts = f"{len(summary.structures)} structures by {len(front.history)} evaluations"
+    header = _front_lines(summary, f"{counts}, {summary.n_feasible} of them feasible")
+    names = {p.trial: p.name for p in front.evaluated if p.name}
+    header += _quarantine_lines(summary.quarantined, names)
     lines = [f"{name:<11}  {text}" for name, text in header]
-    if size:
-        lines += ["", *format_front_table(config, summary.structures)]
+    if summary.structures:
+        lines += ["", *format_front_table(summary.optimization_config, summary.structures)]
         lines += _table_notes(summary.structures)
     return list(map(visible_text, lines))
 
 
-def _hypervolume_lines(summary: ParetoSummary) -> list[tuple[str, str]]:
+def _front_lines(summary: ParetoSummary, counts: str) -> list[tuple[str, str]]:
+    """Return objectives, constraints, the counts of the front, and its hypervolume."""
+    config = summary.optimization_config
+    lines = [("objectives", format_objective(objective)) for objective in config.objectives]
+    lines += [("constraints", format_objective(constraint)) for constraint in config.constraints]
+    lines.append(("front", counts))
     if not summary.reference_point:
-        return []
+        return lines
     point = ", ".join(
         f"{split_unit(name)[0]} {format_number(value)}"
         for name, value in summary.reference_point.items()
     )
     sources = {"step": "of the last step", "data": "from the data", "user": "given"}
-    return [
-        ("hypervolume", format_number(summary.hypervolume)),
-        ("reference", f"{point} ({sources[summary.reference_source]})"),
-    ]
+    lines.append(("hypervolume", format_number(summary.hypervolume)))
+    return [*lines, ("reference", f"{point} ({sources[summary.reference_source]})")]
 
 
 def format_front_table(
@@ -219,16 +211,11 @@ def _quarantine_lines(
 
 
 def _calibration_text(calibration: CalibrationSummary) -> str:
-    n, recent = calibration.n_predictions, calibration.n_recent
-    if not n:
+    if not calibration.n_predictions:
         return "no prediction was tested yet"
-    text = f"σ × {calibration.sigma_factor:.2f}"
+    text = calibration.factor_text
     if calibration.alpha_interval is None:
-        text += f", {n} tested"
-    else:
-        low, high = calibration.alpha_interval
-        which = f"{n}" if recent == n else f"the last {recent} of {n}"
-        text += f" (90 %: {low:.2f} to {high:.2f}) by {which} predictions"
+        text += f", {calibration.n_predictions} tested"
     if calibration.n_intervals:
         text += f"; {calibration.n_covered} of {calibration.n_intervals} intervals of 90 % covered"
         text += " the outcome"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from bostruct.campaign.analysis.absurd_energies import absurd_sentence
@@ -28,6 +28,7 @@ from bostruct.campaign.report.pareto_summary import (
     ParetoSummary,
     summarize_outcomes,
 )
+from bostruct.runtime.canonical_json import json_finite
 
 N_LAST_STEPS = 5
 """Number of steps in a summary."""
@@ -205,21 +206,8 @@ class CampaignSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as JSON values, with the names of the attributes as keys."""
-        values: dict[str, Any] = _to_json(self)
+        values: dict[str, Any] = json_finite(self)
         return values
-
-
-def _to_json(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return JSON values; sets are sorted, and numbers that are not finite become null."""
-    if is_dataclass(value):
-        return {item.name: _to_json(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _to_json(item) for key, item in value.items()}
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, tuple | list):
-        return [_to_json(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @reads_log

@@ -35,7 +35,7 @@ def final_text(summary: CampaignSummary) -> str:
         n = len(summary.doubted)
         lines.append(f"Doubted: {n} result{'s' * (n > 1)}, see `bostruct show {folder}`.")
     lines += [f"Warning: {sentence}" for sentence in summary.diagnoses]
-    failures = [f"{line}." for line in _failure_lines(summary)]
+    failures = [f"{line}." for line in _reason_lines(summary, summary.last_failures)]
     has_results = summary.n_evaluations + summary.n_initial_data > summary.n_failed
     lines += [f"Ended by {summary.reason}."]
     if not has_results:
@@ -77,7 +77,7 @@ def summary_text(summary: CampaignSummary) -> str:
         f"evaluations  {summary.n_evaluations}, {summary.n_failed} failed, "
         f"{summary.n_pending} pending{initial_data}",
     ]
-    lines += _labeled_lines("failed", _failure_lines(summary))
+    lines += _labeled_lines("failed", _reason_lines(summary, summary.last_failures))
     tables: list[str] = []
     if summary.pareto is not None:
         header = pareto_text.header_lines(summary.pareto, summary.n_evaluations, summary.names)
@@ -85,15 +85,9 @@ def summary_text(summary: CampaignSummary) -> str:
         folder = _shown_path(summary.folder)
         tables = pareto_text.table_lines(summary.pareto, summary.steps, summary.names, folder)
     if summary.energy is not None:
-        retracted = [
-            f"{trial_label(trial, summary.names)}: {text}"
-            for trial, text in summary.retracted.items()
-        ]
-        lines += _labeled_lines("retracted", retracted)
+        lines += _labeled_lines("retracted", _reason_lines(summary, summary.retracted))
     lines += _labeled_lines("doubted", _doubt_lines(summary))
-    if summary.contradiction:
-        lines.append(f"warning      {summary.contradiction}")
-    lines += _labeled_lines("warning", summary.diagnoses)
+    lines += _labeled_lines("warning", filter(None, [summary.contradiction, *summary.diagnoses]))
     if summary.energy is not None:
         lines += _energy_lines(summary.energy, summary.names)
         tables = _energy_tables(summary, summary.energy.assessment)
@@ -117,10 +111,9 @@ def _name_text(best: BestEvaluation, names: Mapping[int, str]) -> str:
     return f", {name}" if name else ""
 
 
-def _failure_lines(summary: CampaignSummary) -> list[str]:
-    """Return a line for each of the last failures."""
-    reasons = summary.last_failures.items()
-    return [f"{trial_label(trial, summary.names)}: {text}" for trial, text in reasons]
+def _reason_lines(summary: CampaignSummary, reasons: Mapping[int, str]) -> list[str]:
+    """Return a line for each trial with a reason."""
+    return [f"{trial_label(trial, summary.names)}: {text}" for trial, text in reasons.items()]
 
 
 def _doubt_lines(summary: CampaignSummary) -> list[str]:
@@ -129,10 +122,7 @@ def _doubt_lines(summary: CampaignSummary) -> list[str]:
         return []
     first, folder = next(iter(summary.doubted)), _shown_path(summary.folder)
     return [
-        *(
-            f"{trial_label(trial, summary.names)}: {text}"
-            for trial, text in summary.doubted.items()
-        ),
+        *_reason_lines(summary, summary.doubted),
         "nothing is learnt from them. If one is right: "
         f'bostruct trust {folder} {first} --reason "..."',
         f'If it is wrong: bostruct retract {folder} {first} --reason "..."',
@@ -208,21 +198,15 @@ def _relaxation_line(report: RelaxationReport, fmax: float) -> str:
 
 def _calibration_lines(calibration: CalibrationSummary) -> list[str]:
     """Return the factor on σ with its evidence."""
-    n, recent = calibration.n_predictions, calibration.n_recent
     one, two = calibration.coverage_1sigma, calibration.coverage_2sigma
     if one is None or two is None:
         return ["no prediction was tested yet"]
-    factor = f"σ × {calibration.sigma_factor:.2f}"
-    if calibration.alpha_interval is not None:
-        low, high = calibration.alpha_interval
-        which = f"{n} predictions" if recent == n else f"the last {recent} of {n} predictions"
-        factor += f" (90 %: {low:.2f} to {high:.2f}) by {which}"
     coverages = ", ".join(
         f"within {k}σ {fraction:.0%} ({low:.0%} to {high:.0%})"
         for k, (fraction, low, high) in ((1, one), (2, two))
     )
     errors = f"mean z² {calibration.mean_z2:.2f}, mean z {calibration.bias:+.2f}, {coverages}"
-    return [factor, errors, *(f"{note}." for note in calibration.notes)]
+    return [calibration.factor_text, errors, *(f"{note}." for note in calibration.notes)]
 
 
 def _interval_lines(calibration: CalibrationSummary) -> list[str]:

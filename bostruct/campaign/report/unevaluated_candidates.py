@@ -92,6 +92,15 @@ def predict_front_candidates(log: Log, count: int = 8) -> list[FrontCandidate]:
     )
 
 
+def select_unevaluated(
+    X: Tensor, acq_value: Tensor, count: int, space: Space, X_evaluated: Tensor
+) -> Tensor:
+    """Return the rows of the best of X `[c, d]` that are no duplicates of evaluated structures."""
+    candidates = Candidates.unrelaxed(X, acq_value, [])
+    relaxed = torch.ones(len(X_evaluated), dtype=torch.bool)  # duplicates, however far relaxed
+    return select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=relaxed)
+
+
 def _pending_predictions(
     trial: Trial, calibrations: Mapping[str, OnlineCalibration]
 ) -> dict[str, CalibratedPrediction]:
@@ -112,16 +121,9 @@ def _search_candidates(
 ) -> list[FrontCandidate]:
     """Return the best candidates that are no duplicates of evaluated structures `[t, d]`."""
     objectives = LearnedObjectives(optimization_config, space)
-    candidates = Candidates(
-        X=tensors["candidates.X"],
-        acq_value=tensors["candidates.acquisition"],
-        generator_names=generators,
-        n_steps=tensors["candidates.steps"],
-        converged=tensors["candidates.converged"],
-    )
-    relaxed = torch.ones(len(X_evaluated), dtype=torch.bool)  # duplicates, however far relaxed
-    rows = select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=relaxed)
-    X = candidates.X[rows]
+    X, acquisition = tensors["candidates.X"], tensors["candidates.acquisition"]
+    rows = select_unevaluated(X, acquisition, count, space, X_evaluated)
+    X = X[rows]
     mean = tensors["candidates.mean"][rows].tolist()
     variance = tensors["candidates.predictive_variance"][rows].tolist()
     front_candidates = []

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, final, get_args
 
 import torch
 
-from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.errors import (
+    InputError,
+    check_choice,
+    check_count,
+    check_positive,
+    error_message,
+)
 from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
 from bostruct.evaluators.alloys.elastic_constants import (
     ElasticConstants,
@@ -141,9 +147,9 @@ class AlloyProperties:
         if not isinstance(calculator, Calculator):
             calculator = Calculator(calculator)
         self.calculator = calculator
-        self.relaxation = _check_choice("relaxation", relaxation, ("hydrostatic", "cell"))
-        self.elastic = _check_choice("elastic", elastic, (None, "cubic", "average"))
-        self.ions = _check_choice("ions", ions, ("clamped", "relaxed"))
+        self.relaxation = check_choice("relaxation", relaxation, get_args(Relaxation))
+        self.elastic = check_choice("elastic", elastic, (None, *get_args(Symmetry)))
+        self.ions = check_choice("ions", ions, get_args(IonRelaxation))
         self.references = check_references(references or {})
         self.elements = _supported_elements(calculator, elements)
         self.valid_ranges = check_valid_ranges(valid_ranges or {}, VALID_RANGES)
@@ -347,13 +353,6 @@ class AlloyProperties:
                 text = error_message("calculator", condition, reason, way_out)
                 raise InputError(text) from error
         return references
-
-
-def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:  # noqa: ANN401
-    if value not in choices:
-        shown = ", ".join(repr(choice) for choice in choices)
-        raise InputError(error_message(name, f"be one of {shown}", repr(value)))
-    return value
 
 
 def _supported_elements(

@@ -14,6 +14,7 @@ from torch import Tensor
 from bostruct.errors import (
     InputError,
     SpaceError,
+    check_choice,
     check_count,
     check_positive,
     check_shape,
@@ -119,9 +120,7 @@ class Composition(EnumerableMembers):
         elements = check_elements("elements", elements)
         if len(elements) < 2:
             raise InputError(error_message("elements", "be at least two", list(elements)))
-        if decoration not in DECORATION_METHODS:
-            condition = f"be one of {', '.join(DECORATION_METHODS)}"
-            raise InputError(error_message("decoration", condition, repr(decoration)))
+        check_choice("decoration", decoration, DECORATION_METHODS)
         if decoration == "sqs":
             require_icet("decoration", decoration)
         supercell = parent_supercell(parent)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bostruct.errors import (
     InputError,
+    check_choice,
     check_count,
     check_shape,
     error_message,
@@ -106,9 +107,7 @@ class Lattice(EnumerableMembers):
         volumes: Mapping[str, float] | None = None,
         price: Mapping[str, float] | None = None,
     ) -> None:
-        if encoding not in ENCODINGS:
-            condition = f"be one of {', '.join(ENCODINGS)}"
-            raise InputError(error_message("encoding", condition, repr(encoding)))
+        check_choice("encoding", encoding, ENCODINGS)
         atoms = parent_atoms(parent)
         sites = find_active_sites(atoms, species, counts)
         kinds = np.array(atoms.get_atomic_numbers())

@@ -13,6 +13,7 @@ outcomes.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import final
 
 import torch
@@ -32,8 +33,60 @@ from bostruct.surrogates.botorch_models.posterior import (
 )
 
 
+class ConditionableModel(Model, FantasizeMixin):  # type: ignore[misc]
+    """Base of models that are conditioned on further observations without a new fit.
+
+    It never changes; there is one outcome, and no batch of models, unless it says so.
+    """
+
+    num_outputs: int = 1
+    batch_shape: torch.Size = torch.Size()
+    likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
+
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
+    ) -> ConditionedModel:
+        """Return the model conditioned on Y `[..., t, k]` at X `[..., t, d]`, too."""
+        return condition_on_observations(self, X, Y, noise)
+
+
+class JointModel(ConditionableModel):
+    """Base of models with joint normal posteriors."""
+
+    @abstractmethod
+    def joint_normal(
+        self, X: Tensor, observation_noise: bool | Tensor
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return mean `[..., q, k]` and covariance `[..., q k, q k]`, structure by structure.
+
+        Third is whether variances below GPyTorch's least, 1e-9, are kept.
+        """
+
+    def posterior(
+        self,
+        X: Tensor,
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: PosteriorTransform | None = None,
+    ) -> Posterior:
+        """Return the joint posterior of k outcomes of q structures, X `[..., q, d]`.
+
+        Args:
+            X: Coordinates.
+            output_indices: Outcomes to return; all by default.
+            observation_noise: True to add the noise of a measured value, or variances to add that
+                expand to `[..., q, k]`.
+            posterior_transform: Applied last.
+
+        Raises:
+            NotFittedError: the model needs the space of X, and was fitted without.
+        """
+        mean, C, unclamped = self.joint_normal(X, observation_noise)
+        return joint_posterior(mean, C, posterior_transform, output_indices, unclamped=unclamped)
+
+
 @final
-class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
+class ConditionedModel(JointModel):
     """A model and observations made after its fit; its hyperparameters stay.
 
     Without Y it is the "kriging believer" of Ginsbourger, Le Riche and Carraro (2010): conditioned
@@ -49,8 +102,6 @@ class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
         ShapeError: Y does not have a row for each point and a column for each outcome.
     """
 
-    likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
-
     def __init__(
         self, model: Model, X: Tensor, Y: Tensor | None = None, noise: Tensor | None = None
     ) -> None:
@@ -60,25 +111,13 @@ class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
             condition = f"have shape [..., {shape[0]}, {shape[1]}]"
             raise ShapeError(error_message("Y", condition, list(Y.shape)))
         self.model, self.X, self.Y, self.noise = model, X, Y, noise
+        self.num_outputs = shape[1]
+        self.batch_shape = torch.Size(model.batch_shape if Y is None else Y.shape[:-2])
 
-    @property
-    def num_outputs(self) -> int:
-        """The number of outcomes, k."""
-        return int(self.model.num_outputs)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """The leading dimensions of Y, or those of the model."""
-        return torch.Size(self.model.batch_shape if self.Y is None else self.Y.shape[:-2])
-
-    def posterior(
-        self,
-        X: Tensor,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: PosteriorTransform | None = None,
-    ) -> Posterior:
-        """Return the joint posterior of k outcomes of q structures, X `[..., q, d]`."""
+    def joint_normal(
+        self, X: Tensor, observation_noise: bool | Tensor
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return mean and covariance, and whether small variances are kept as in the model."""
         batch = torch.broadcast_shapes(X.shape[:-2], self.X.shape[:-2])
         x, observed = (points.to(X).expand(*batch, -1, -1) for points in (X, self.X))
         points, q = torch.cat((x, observed), -2), X.shape[-2]
@@ -108,13 +147,7 @@ class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
         if own is None and observation_noise is True:
             own = _noise(self.model, x)
         C = add_noise(C, observation_noise, own, k).expand(*mean.shape[:-2], n, n)
-        return joint_posterior(mean, C, posterior_transform, output_indices, unclamped=unclamped)
-
-    def condition_on_observations(
-        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
-    ) -> ConditionedModel:
-        """Return the model conditioned also on Y `[..., t, k]` at X `[..., t, d]`."""
-        return condition_on_observations(self, X, Y, noise)
+        return mean, C, unclamped
 
 
 def condition_on_observations(

@@ -15,14 +15,12 @@ from dataclasses import replace
 from typing import final
 
 import torch
-from botorch.acquisition.objective import PosteriorTransform
-from botorch.posteriors import Posterior
 from torch import Tensor
 
 from bostruct.errors import InputError, error_message
 from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.botorch_models.energy_model import EnergyModel
+from bostruct.surrogates.botorch_models.conditioned_model import JointModel
 from bostruct.surrogates.botorch_models.low_rank_prediction import (
     LowRankPrediction,
     LowRankPredictor,
@@ -32,13 +30,12 @@ from bostruct.surrogates.botorch_models.posterior import (
     add_noise,
     decode_structures,
     jitter,
-    joint_posterior,
 )
 from bostruct.uncertainty import Prediction
 
 
 @final
-class LowRankModel(EnergyModel):
+class LowRankModel(JointModel):
     """The fitted model of network surrogates; deterministic, and it never changes.
 
     Conditioned on observations it is not trained again, and variance that structures do not share
@@ -53,24 +50,12 @@ class LowRankModel(EnergyModel):
         super().__init__()
         self.predictor, self.space = predictor, space
 
-    def posterior(
-        self,
-        X: Tensor,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: PosteriorTransform | None = None,
-    ) -> Posterior:
-        """Return the joint posterior of q energies in eV, differentiable in X.
+    def joint_normal(
+        self, X: Tensor, observation_noise: bool | Tensor
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return mean and covariance of q energies in eV, differentiable in X.
 
-        Args:
-            X: `[..., q, d]` coordinates of structures of one composition.
-            output_indices: Not used, there is one outcome.
-            observation_noise: True to add the noise of a measured energy, or noise variances to
-                add, `[..., q]` eV².
-            posterior_transform: Applied last.
-
-        Raises:
-            NotFittedError: the model was fitted without a space.
+        X `[..., q, d]` are coordinates of structures of one composition.
         """
         shape = X.shape[:-1]  # [..., q]
         prediction = self.predictor.predict(decode_structures(self.space, X))
@@ -79,8 +64,7 @@ class LowRankModel(EnergyModel):
         C = root @ root.transpose(-1, -2)
         C = C + torch.diag_embed(_independent_variance(prediction).view(shape))
         C = add_noise(C, observation_noise, prediction.noise_variance.view(shape))
-        mean = prediction.mean.view(*shape, 1)
-        return joint_posterior(mean, C, posterior_transform, unclamped=True)
+        return prediction.mean.view(*shape, 1), C, True
 
     def predict(
         self,

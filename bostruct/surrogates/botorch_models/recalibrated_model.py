@@ -12,22 +12,13 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from botorch.acquisition.objective import PosteriorTransform
-from botorch.models.model import FantasizeMixin, Model
-from botorch.posteriors import Posterior
+from botorch.models.model import Model
 from torch import Tensor
 
 from bostruct.acquisition.posterior_moments import PosteriorMoments, SupportsPosteriorMoments
 from bostruct.errors import check_shape
-from bostruct.surrogates.botorch_models.conditioned_model import (
-    ConditionedModel,
-    condition_on_observations,
-)
-from bostruct.surrogates.botorch_models.posterior import (
-    UnclampedVariance,
-    add_noise,
-    joint_posterior,
-)
+from bostruct.surrogates.botorch_models.conditioned_model import JointModel
+from bostruct.surrogates.botorch_models.posterior import UnclampedVariance, add_noise
 
 
 @final
@@ -61,7 +52,7 @@ class RecalibratedMoments:
 
 
 @final
-class RecalibratedModel(Model, FantasizeMixin):  # type: ignore[misc]
+class RecalibratedModel(JointModel):
     """A model with the errors that it was seen to make.
 
     Args:
@@ -73,39 +64,17 @@ class RecalibratedModel(Model, FantasizeMixin):  # type: ignore[misc]
         ShapeError: shift or scale do not have a number for each outcome.
     """
 
-    likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
-
     def __init__(self, model: Model, shift: Tensor, scale: Tensor) -> None:
         super().__init__()
+        self.num_outputs, self.batch_shape = int(model.num_outputs), torch.Size(model.batch_shape)
         for name, value in (("shift", shift), ("scale", scale)):
-            check_shape(name, value, [int(model.num_outputs)])
+            check_shape(name, value, [self.num_outputs])
         self.model, self.shift, self.scale = model, shift, scale
 
-    @property
-    def num_outputs(self) -> int:
-        """The number of outcomes, k."""
-        return int(self.model.num_outputs)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """The leading dimensions of the model."""
-        return torch.Size(self.model.batch_shape)
-
-    def posterior(
-        self,
-        X: Tensor,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: PosteriorTransform | None = None,
-    ) -> Posterior:
-        """Return the joint posterior of k outcomes of q structures, X `[..., q, d]`.
-
-        Args:
-            X: Coordinates.
-            output_indices: Outcomes to return; all by default.
-            observation_noise: True to add the model's noise, scaled; or noise variances to add.
-            posterior_transform: Applied last.
-        """
+    def joint_normal(
+        self, X: Tensor, observation_noise: bool | Tensor
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return mean and covariance, with the noise of the model scaled likewise."""
         own = self.model.posterior(X)
         q, k = own.mean.shape[-2:]
         C = own.distribution.covariance_matrix  # [..., q k, q k]
@@ -117,9 +86,7 @@ class RecalibratedModel(Model, FantasizeMixin):  # type: ignore[misc]
             noisy = self.model.posterior(X, observation_noise=True).variance
             noise = (noisy - own.variance).clamp(min=0).flatten(-2) * scale**2
         C = add_noise(scale.unsqueeze(-1) * C * scale, observation_noise, noise, k)
-        unclamped = isinstance(own.distribution, UnclampedVariance)
-        mean = mean.unflatten(-1, (q, k))
-        return joint_posterior(mean, C, posterior_transform, output_indices, unclamped=unclamped)
+        return mean.unflatten(-1, (q, k)), C, isinstance(own.distribution, UnclampedVariance)
 
     @property
     def has_closed_form_gradients(self) -> bool:
@@ -132,9 +99,3 @@ class RecalibratedModel(Model, FantasizeMixin):  # type: ignore[misc]
         return RecalibratedMoments(
             self.model.posterior_moments(X), float(self.shift), float(self.scale)
         )
-
-    def condition_on_observations(
-        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
-    ) -> ConditionedModel:
-        """Return the model conditioned on Y `[..., t, k]` at X `[..., t, d]`."""
-        return condition_on_observations(self, X, Y, noise)

@@ -10,6 +10,7 @@ from typing import Literal, final, get_args
 
 import torch
 
+from bostruct.errors import check_choice
 from bostruct.surrogates.networks.dataset import TrainingSet
 from bostruct.surrogates.networks.ensemble import NetworkEnsemble
 from bostruct.surrogates.networks.featurizer import Featurizer
@@ -17,7 +18,6 @@ from bostruct.surrogates.networks.network import check_members
 from bostruct.surrogates.networks.network_surrogate import NetworkSurrogate
 from bostruct.surrogates.networks.training import squared_loss, train
 from bostruct.uncertainty import subsample_rows
-from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice
 
 Diversity = Literal["subsample", "seed"]
 

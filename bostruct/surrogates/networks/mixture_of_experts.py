@@ -28,7 +28,7 @@ from typing import final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import check_count, check_fraction, check_positive
+from bostruct.errors import check_choice, check_count, check_fraction, check_positive
 from bostruct.structures import Structures
 from bostruct.surrogates.botorch_models.low_rank_prediction import LowRankPrediction
 from bostruct.surrogates.networks.bayesian_readout import BayesianReadout, fit_readout
@@ -39,7 +39,6 @@ from bostruct.surrogates.networks.network import NetworkWeights
 from bostruct.surrogates.networks.network_surrogate import NetworkSurrogate
 from bostruct.surrogates.networks.training import squared_loss, train
 from bostruct.uncertainty.ensembles.mixture_of_experts import MixtureMode
-from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice
 
 MODES: tuple[MixtureMode, ...] = get_args(MixtureMode)
 

@@ -17,18 +17,16 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, final
 
 import torch
-from botorch.acquisition.objective import PosteriorTransform
-from botorch.models.model import Model
-from botorch.posteriors import Posterior
 from torch import Tensor
 
 from bostruct.errors import InputError, NotFittedError, check_shape, error_message
 from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel,
+    JointModel,
     condition_on_observations,
 )
-from bostruct.surrogates.botorch_models.posterior import add_noise, joint_posterior
+from bostruct.surrogates.botorch_models.posterior import add_noise
 from bostruct.surrogates.properties.gp import GP
 from bostruct.surrogates.properties.intensive_property import IntensiveProperty
 from bostruct.surrogates.properties.state_header import (
@@ -154,19 +152,16 @@ class IndependentProperties:
         return PROPERTY_SURROGATES[surrogate_name]()
 
 
-class PropertyModel(Model):  # type: ignore[misc]
+class PropertyModel(JointModel):
     """The fitted model of several properties; deterministic, and it never changes.
 
     Args:
         names: Names of the properties.
     """
 
-    batch_shape: torch.Size = torch.Size()  # no batch of models
-    likelihood: None = None
-
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.names = names
+        self.names, self.num_outputs = names, len(names)
 
     @abstractmethod
     def joint_moments(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -183,33 +178,15 @@ class PropertyModel(Model):  # type: ignore[misc]
     def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers to show, "log_marginal_likelihood" of all."""
 
-    @property
-    def num_outputs(self) -> int:
-        """The number of properties k."""
-        return len(self.names)
-
-    def posterior(
-        self,
-        X: Tensor,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: PosteriorTransform | None = None,
-    ) -> Posterior:
-        """Return the joint posterior of k properties of q structures; no gradient.
-
-        Args:
-            X: Coordinates, `[..., q, d]`.
-            output_indices: Indices of the properties to return; all by default.
-            observation_noise: True to add the noise of a measured value, or variances to add that
-                expand to `[..., q, k]`.
-            posterior_transform: Applied last.
-        """
+    def joint_normal(
+        self, X: Tensor, observation_noise: bool | Tensor
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return mean and covariance of k properties of q structures; no gradient."""
         mean, C, noise = self.joint_moments(X)
         C = C.reshape(*mean.shape[:-2], -1, mean.shape[-2:].numel())
         C = add_noise(C, observation_noise, noise.flatten(-2), len(self.names))
         dtype = X.dtype if X.dtype.is_floating_point else torch.float64
-        mean, C = mean.to(X.device, dtype), C.to(X.device, dtype)
-        return joint_posterior(mean, C, posterior_transform, output_indices, unclamped=True)
+        return mean.to(X.device, dtype), C.to(X.device, dtype), True
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object

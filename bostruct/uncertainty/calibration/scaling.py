@@ -24,11 +24,10 @@ from typing import Literal, final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_count, check_fraction, error_message
+from bostruct.errors import InputError, check_choice, check_count, check_fraction, error_message
 from bostruct.uncertainty.calibration.residuals import ArrayLike, Residuals, as_finite_tensor
 from bostruct.uncertainty.calibration.serialization import JsonSerializable
 from bostruct.uncertainty.ensembles.likelihood import check_ddof
-from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice
 from bostruct.uncertainty.prediction import Prediction
 
 CalibrationMethod = Literal["likelihood", "committee", "absolute", "median", "crps"]

@@ -27,9 +27,8 @@ import scipy
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_count, error_message
+from bostruct.errors import InputError, check_choice, check_count, error_message
 from bostruct.uncertainty.calibration.residuals import ArrayLike, Residuals, as_finite_tensor
-from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice
 
 CurveDefinition = Literal["interval", "quantile"]
 

@@ -27,9 +27,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_positive, check_shape, error_message
+from bostruct.errors import InputError, check_choice, check_positive, check_shape, error_message
 from bostruct.uncertainty.ensembles.committee import EnsembleMoments
-from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_finite_rows
 
 MixtureMode = Literal["independent", "correlated", "mixture"]
 

@@ -31,7 +31,14 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, NotFittedError, check_positive, check_shape, error_message
+from bostruct.errors import (
+    InputError,
+    NotFittedError,
+    check_choice,
+    check_positive,
+    check_shape,
+    error_message,
+)
 from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
 from bostruct.uncertainty.linear_model.cholesky import CholeskyFactor, psd_safe_cholesky
 from bostruct.uncertainty.linear_model.row_kinds import (
@@ -46,7 +53,6 @@ from bostruct.uncertainty.linear_model.sufficient_statistics import (
     WeightedMoments,
     check_all_positive,
     check_alpha2,
-    check_choice,
     check_finite_rows,
     check_targets,
 )

@@ -22,11 +22,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_positive, check_shape, error_message
+from bostruct.errors import InputError, check_choice, check_positive, check_shape, error_message
 from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
 from bostruct.uncertainty.linear_model.cholesky import CholeskyFactor, psd_safe_cholesky
 from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS
-from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_finite_rows
 from bostruct.uncertainty.prediction import VarianceKind
 
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from bostruct.errors import (
     InputError,
     ShapeError,
+    check_choice,
     check_count,
     check_positive,
     check_shape,
@@ -38,7 +39,6 @@ from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
     check_all_positive,
-    check_choice,
     check_finite_rows,
 )
 

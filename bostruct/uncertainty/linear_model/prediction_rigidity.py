@@ -24,11 +24,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.errors import ShapeError, check_positive, check_shape, error_message
+from bostruct.errors import ShapeError, check_choice, check_positive, check_shape, error_message
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.last_layer_features import sum_over_atoms
 from bostruct.uncertainty.linear_model.row_kinds import Reduction, RowKind
-from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_finite_rows
 
 
 def compute_prediction_rigidity(

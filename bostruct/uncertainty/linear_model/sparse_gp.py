@@ -32,12 +32,12 @@ from typing import Literal, final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_positive, check_shape, error_message
+from bostruct.errors import InputError, check_choice, check_positive, check_shape, error_message
 from bostruct.runtime.memory import check_memory, free_bytes
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.exact_gp import check_kernel, split_into_blocks
 from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS
-from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_finite_rows
 from bostruct.uncertainty.prediction import Prediction, VarianceKind
 
 SparseApproximation = Literal["sor", "dtc", "fitc", "gap"]

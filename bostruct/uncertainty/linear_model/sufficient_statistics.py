@@ -121,17 +121,6 @@ def check_finite_rows(name: str, value: Tensor, n_columns: int | None = None) ->
     return value
 
 
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """Return `value` if it is one of the allowed values.
-
-    Raises:
-        InputError: the value is not allowed.
-    """
-    if value not in allowed:
-        raise InputError(error_message(name, f"be one of {', '.join(allowed)}", repr(value)))
-    return value
-
-
 def check_all_positive(name: str, value: Tensor) -> Tensor:
     """Return `value` if all entries are positive and finite.
 

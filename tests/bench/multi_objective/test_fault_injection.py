@@ -87,7 +87,7 @@ def test_refused():
         FaultyEvaluator(Rule(), absurd_fraction=0.9, error_fraction=0.2)
     with pytest.raises(InputError, match="be at least 0 and at most 1 in sum"):
         FaultyEvaluator(Rule(), absurd_fraction=-0.1)
-    with pytest.raises(InputError, match="`fault_mode` must be passing or lasting, got 'x'"):
+    with pytest.raises(InputError, match="`fault_mode` must be one of passing, lasting, got 'x'"):
         FaultyEvaluator(Rule(), fault_mode="x")
     with pytest.raises(InputError, match="`seed` must be an integer"):
         FaultyEvaluator(Rule(), seed=-1)

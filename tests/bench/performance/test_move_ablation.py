@@ -136,8 +136,8 @@ def test_the_mean_has_its_standard_error():
 @pytest.mark.parametrize(
     ("names", "chosen", "match"),
     [
-        (["lj8"], (), "`landscape_names` must be among lj7, au2cu3, got 'lj8'"),
-        (["lj7"], ["permute"], "`generator_names` must be among random, symm.*got 'permute'"),
+        (["lj8"], (), "`landscape_names` must be one of lj7, au2cu3, got 'lj8'"),
+        (["lj7"], ["permute"], "`generator_names` must be one of random, symm.*got 'permute'"),
     ],
 )
 def test_refuses(names, chosen, match):

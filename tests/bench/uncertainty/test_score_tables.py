@@ -44,8 +44,14 @@ def test_markdown_has_a_table_for_each_set_and_quantity(one_split):
     assert "shy" not in blocks[6]  # it has no variances of forces
     row = one_split.rows[0]
     assert f"| {score_tables.format_number(row.rmse)} |" in blocks[1]
+    z2, low, high = (
+        score_tables.format_two_decimals(value)
+        for value in (row.scores.z2, row.scores.z2_low, row.scores.z2_high)
+    )
+    assert f"| {z2} ({low}-{high}) |" in blocks[1]
+    assert f"| {row.verdict} |" in blocks[1]
     assert f"{row.scores.coverage_90 * 100:.0f}" in blocks[2]
-    assert score_tables.SPLIT_LEGEND[0] in text
+    assert score_tables.LEGEND[0] in text
 
 
 def test_the_terminal_shows_the_same(one_split):
@@ -88,7 +94,7 @@ def test_markdown_has_means_and_ends(three_splits):
     assert f"| {mean:.0f} ({min(caught):.0f}-{max(caught):.0f}) |" in blocks[2]
     assert f"| {one.n_in_band}/3 (" in blocks[2]
     assert "shy" not in blocks[6]  # it has no variances of forces
-    assert score_tables.STATISTICS_LEGEND[0] in text
+    assert score_tables.LEGEND[0] in text
     assert "3 splits, seeds 0 to 2." in text
 
 
@@ -103,7 +109,7 @@ def test_the_terminal_shows_the_same_of_several_splits(three_splits):
 
 
 def test_what_is_missing_is_a_dash(three_splits):
-    tables = score_tables.score_tables(three_splits.statistics, 3)
+    tables = score_tables.score_tables(three_splits.statistics)
     frame = tables["Forces, in domain, eV/Å: error bars"]
     (shy,) = frame[frame["method"] == "shy"].values.tolist()
     assert shy[1] != "–"
@@ -117,7 +123,7 @@ def line(method, quantity="energy", dataset="test", number=1.0, scores=None):
 
 
 def tables_of(rows):
-    return score_tables.score_tables(collect_split_statistics(rows), 1)
+    return score_tables.score_tables(collect_split_statistics(rows))
 
 
 def test_a_line_for_each_method_and_two_tables_for_each_set(one_split):

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from scipy.stats import gmean
 
 from bostruct.bench.uncertainty.method_predictions import evaluate_method
 from bostruct.bench.uncertainty.score_rows import score_row
@@ -8,7 +9,6 @@ from bostruct.bench.uncertainty.split import split_structures
 from bostruct.bench.uncertainty.split_statistics import (
     SplitStatistics,
     collect_split_statistics,
-    geometric_mean,
     mean_and_range,
 )
 from tests.bench.uncertainty.fakes import Fake, dimers
@@ -54,7 +54,7 @@ def test_z2_of_a_split_is_a_ratio_of_two_means_of_zeta2():
         parts = evaluate_method("mine", Fake(), sets).set_residuals
         for name, values in (("test", tests), ("calibrate", calibrations)):
             values.append(float(parts[name, "energy"].residuals.z.square().mean()))
-    ratio = geometric_mean(tests) / geometric_mean(calibrations)
+    ratio = gmean(tests) / gmean(calibrations)
     assert SplitStatistics(tuple(rows(Fake())))["z2"].mean == pytest.approx(ratio, rel=1e-9)
 
 
