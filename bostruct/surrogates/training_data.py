@@ -128,8 +128,11 @@ class Observations:
         """
         counts = species_counts(self.structures, species_index, n_species)
         weighted = torch.linalg.pinv(self.composition(species_index, n_species))
-        means = weighted @ (self.energy / self.noise_factor)
-        return replace(self, energy=self.energy - counts @ means), means
+        residual, means = self.energy, self.energy.new_zeros(n_species)
+        for _ in range(2):  # once more for what rounding leaves of large totals
+            correction = weighted @ (residual / self.noise_factor)
+            residual, means = residual - counts @ correction, means + correction
+        return replace(self, energy=residual), means
 
     def composition(self, species_index: Tensor, n_species: int) -> Tensor:
         """Return the numbers of atoms over the noise factors, `[b, species]`."""

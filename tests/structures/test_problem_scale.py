@@ -163,7 +163,7 @@ def test_a_fit_in_another_unit_is_the_same_fit(structures, repulsion, with_force
     found = prediction(1.0, 1.0)
     for c, s in ((2.0**-7, 1.0), (2.0**9, 1.0), (1.0, 2.0), (1.0, 0.25), (0.01, 1.0), (100.0, 1.0)):
         other = prediction(c, s)
-        rtol = 1e-5 if c in (0.01, 100.0) else 0.0
+        rtol = 1e-4 if c in (0.01, 100.0) else 0.0
         for name, unit in (
             ("mean", c),
             ("variance", c**2),

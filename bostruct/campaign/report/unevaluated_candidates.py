@@ -20,7 +20,6 @@ from bostruct.campaign.analysis.calibration import (
     online_calibration,
 )
 from bostruct.campaign.analysis.outcome_table import single_outcome
-from bostruct.campaign.learned_objectives import LearnedObjectives
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.records import OPEN_STATES, Trial
 from bostruct.candidates import Candidates, select_top
@@ -120,6 +119,8 @@ def _search_candidates(
     count: int,
 ) -> list[FrontCandidate]:
     """Return the best candidates that are no duplicates of evaluated structures `[t, d]`."""
+    from bostruct.campaign.learned_objectives import LearnedObjectives  # imports BoTorch
+
     objectives = LearnedObjectives(optimization_config, space)
     X, acquisition = tensors["candidates.X"], tensors["candidates.acquisition"]
     rows = select_unevaluated(X, acquisition, count, space, X_evaluated)

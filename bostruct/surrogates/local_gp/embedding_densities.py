@@ -1,16 +1,18 @@
 """Densities of the embedding by marginal likelihood, for each pair of species.
 
 Notation
-    theta  [p]   logarithms of the decays of all pairs of species over a typical one, then those of
-                 their weights; one species has none, since its energies do not depend on it
-    phi          amplitudes and noises, the hyperparameters of `marginal_likelihood`
-    log p        log marginal likelihood of some energies and force components, times priors
+    r, t          energies and force components, features of all terms beside the environments
+    theta  [p]    logarithms of the decays of all pairs of species over a typical one, then those of
+                  their weights; one species has none, since its energies do not depend on it
+    phi           logarithms of amplitudes and noises, the hyperparameters of `marginal_likelihood`
+    K, T   [r, r], [r, t]   covariances of the environments, features of the terms
+    C      [r, r]   s² K + T S² T^T + D, with the noise variances D
+    a      [r]      C^-1 y
 
-Both are maximized together, from the most probable phi for typical densities. With the weighted
-rows F of all features, their residuals r = y - F w and covariance C of the weights (notation of
-`marginal_likelihood`),
-    d log p / d F = D^-1 (r w^T - F C)
-of which the columns of the embedding change with theta; their derivatives are differences.
+    log p = -y . a / 2 - log |C| / 2 + const,   d log p = tr((a a^T - C^-1) dC) / 2
+
+The rows are few, so that their covariance is the way to the likelihood. It is maximized, times
+priors, over theta and phi together; derivatives of features by theta are central differences.
 
 A typical second-moment potential has decays of 4 to 8, and of one metal they are known to a few
 percent from a handful of forces. Of matter without a density, such as ions, they stay typical.
@@ -38,7 +40,6 @@ from bostruct.surrogates.local_gp.embedding_term import (
 from bostruct.surrogates.local_gp.energy_terms import EnergyTerms, pair_types
 from bostruct.surrogates.local_gp.exact_covariance import ExactRows, ForceRows
 from bostruct.surrogates.local_gp.hyperparameter_fit import ScaledFit
-from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics, weight_posterior
 from bostruct.surrogates.training_data import Observations
 
 MAX_STRUCTURES, MAX_ATOMS, MAX_FORCES = 10, 400, 120
@@ -51,8 +52,9 @@ MAX_LOG_FACTOR = 1.2
 """Largest logarithm of a decay over the typical one, and of a weight."""
 
 STEP = 1e-4  # of the differences, in theta
-TOLERANCE, RELATIVE_TOLERANCE = 0.5, 1e-4  # of the derivatives of log p, of its increase
-MAX_ITERATIONS = 40
+TOLERANCE, RELATIVE_TOLERANCE = 1e-3, 1e-11  # of the derivatives of log p, of its increase
+MAX_ITERATIONS = 200
+DECIMALS = 3  # of theta: less is not known, and rounding errors of energies are gone
 
 
 def most_probable_densities(
@@ -76,13 +78,16 @@ def most_probable_densities(
         given: Signal, energy noise and force noise to keep; None fits them.
     """
     joint = JointLikelihood(description, radii, terms, soap, kernel, data, given)
-    typical = np.zeros_like(joint.widths)
-    joint.fit.maximize_scaled(*joint.statistics(joint.features(typical)))
-    start = np.concatenate((joint.fit.logarithms(), typical))
-    bounds = [*joint.fit.bounds(), *[(-MAX_LOG_FACTOR, MAX_LOG_FACTOR)] * len(typical)]
-    options = {"maxiter": MAX_ITERATIONS, "gtol": TOLERANCE, "ftol": RELATIVE_TOLERANCE}
+    start = np.concatenate((joint.fit.logarithms(), np.zeros_like(joint.widths)))
+    bounds = [*joint.fit.bounds(), *[(-MAX_LOG_FACTOR, MAX_LOG_FACTOR)] * len(joint.widths)]
+    options = {
+        "maxiter": MAX_ITERATIONS,
+        "gtol": TOLERANCE,
+        "ftol": RELATIVE_TOLERANCE,
+        "maxcor": 50,
+    }
     found = minimize(joint.loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return densities_of(found.x[-len(typical) :], len(radii))
+    return densities_of(found.x[-len(joint.widths) :].round(DECIMALS), len(radii))
 
 
 def with_densities(
@@ -141,65 +146,67 @@ class JointLikelihood:
         self.description, self.radii, self.terms = description, radii, terms
         self.soap, self.data, self.widths = soap, data, _widths(len(radii))
         self.fit = ScaledFit(data, terms, given)
-        self.forces = ForceRows.draw(data, MAX_FORCES)
-        factor, atom = data.noise_factor, self.forces.atom
-        root = factor * data.structures.counts.sqrt(), factor[data.structures.index[atom]]
-        self.weight = torch.cat((1 / root[0], data.scale.length / root[1])).unsqueeze(-1)
-        values = data.energy / root[0], data.forces[atom, self.forces.axis] / root[1]
-        self.values = values[0] / data.scale.energy, values[1] / data.scale.force
+        self.rows, b = ForceRows.draw(data, MAX_FORCES), len(data.structures)
+        atom, axis = self.rows.atom, self.rows.axis
+        factor = data.noise_factor
+        noise = torch.cat(
+            (factor * data.structures.counts.sqrt(), factor[data.structures.index[atom]])
+        )
+        units = torch.full_like(noise, data.scale.energy)
+        units[b:] = data.scale.force
+        self.weight = (
+            torch.cat((torch.ones_like(noise[:b]), data.scale.length + 0 * noise[b:])) / noise
+        )
+        self.values = torch.cat((data.energy, data.forces[atom, axis])) / units / noise
+        self.n_energies = b
         with torch.no_grad():
-            exact = ExactRows.compute(soap, data, self.forces).features_of(kernel)
-        self.environments = self.weight * exact
-        m = exact.shape[1]
-        sizes = [m, *(term.n_features for term in terms)]
+            K = ExactRows.compute(soap, data, self.rows).covariance(kernel)
+        self.K = K * self.weight * self.weight.unsqueeze(-1)
+        sizes = [term.n_features for term in terms]
         (k,) = (k for k, term in enumerate(terms) if isinstance(term, FittedEmbeddingTerm))
-        self.columns = slice(sum(sizes[: k + 1]), sum(sizes[: k + 2]))
+        self.columns = slice(sum(sizes[:k]), sum(sizes[: k + 1]))
+        self.T = self.weight.unsqueeze(-1) * self.rows.term_features(terms, soap, data)
 
     def loss(self, x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Return minus log p and its derivatives with respect to the logarithms of phi, and theta.
+        """Return minus log p and its derivatives.
 
         Args:
-            x: Logarithms of phi, then theta.
+            x: Phi, then theta.
         """
         phi, theta = np.split(x, [-len(self.widths)])
-        F = self.features(theta)
         self.fit.set_logarithms(phi)
-        value, slopes = self.fit.log_posterior(*self.statistics(F))
-        changes = self._derivatives(F)
+        s, e, f, *amplitudes = self.fit.scaled_values(self.K)
+        std, b = self.fit.terms.weight_std(s, 0, amplitudes), self.n_energies
+        T = self.T.clone()
+        T[:, self.columns] = self.embedding(theta)
+        G = T * std
+        D = torch.cat((e.square().expand(b), f.square().expand(len(T) - b)))
+        L = torch.linalg.cholesky(s**2 * self.K + G @ G.T + D.diag())
+        a = torch.cholesky_solve(self.values.unsqueeze(-1), L).squeeze(-1)
+        value = -float(self.values @ a) / 2 - float(L.diagonal().log().sum())
+        prior, slopes = self.fit.log_prior()
+        M = torch.outer(a, a) - torch.cholesky_inverse(L)
+        noises = M.diagonal() * D
+        slopes[:3] += (
+            float(s**2 * (M * self.K).sum()),
+            float(noises[:b].sum()),
+            float(noises[b:].sum()),
+        )
+        MG = M @ G
+        shares = (MG * G).sum(0)
+        for k, block in enumerate(self.fit.terms.amplitude_blocks(0)):
+            slopes[3 + k] += float(shares[block].sum())
+        changes = (MG * std)[:, self.columns]
         gradient = -theta / self.widths**2
         for k in range(len(theta)):
-            moved = theta.copy()
-            moved[k] += STEP
-            gradient[k] += (
-                float((changes * (self.features(moved) - F)[:, self.columns]).sum()) / STEP
-            )
-        value -= float(np.square(theta / self.widths).sum()) / 2
+            step = STEP * np.eye(len(theta))[k]
+            change = self.embedding(theta + step) - self.embedding(theta - step)
+            gradient[k] += float((changes * change).sum()) / (2 * STEP)
+        value += prior - float(np.square(theta / self.widths).sum()) / 2
         return -value, -np.concatenate((slopes, gradient))
 
-    def features(self, theta: NDArray[np.float64]) -> Tensor:
-        """Return the weighted rows F `[b + r, m]`."""
-        densities = densities_of(theta, len(self.radii))
-        terms = with_densities(self.terms, self.description, self.radii, densities)
-        parts = self.forces.term_features(terms, self.soap, self.data)
-        return torch.cat((self.environments, self.weight * parts), -1)
-
-    def statistics(self, F: Tensor) -> tuple[RowStatistics, RowStatistics]:
-        """Return those of the energies and of the forces."""
-        empty, kinds = RowStatistics.empty(F.shape[1], F), F.split([len(y) for y in self.values])
-        energies, forces = (
-            empty.add_rows(rows, y, torch.ones_like(y)) if len(y) else empty
-            for rows, y in zip(kinds, self.values, strict=True)
-        )
-        return energies, forces
-
-    def _derivatives(self, F: Tensor) -> Tensor:
-        """Return the derivatives of log p by the columns of the embedding, `[b + r, k]`."""
-        statistics, (s, e, f, std) = self.statistics(F), self.fit.scaled_values(F)
-        factor, w = weight_posterior(*statistics, s, e, f, std)
-        C = torch.cholesky_solve(torch.eye(len(w)).to(F)[:, self.columns], factor)
-        changes = []
-        kinds = F.split([len(y) for y in self.values])
-        for rows, y, part, noise in zip(kinds, self.values, statistics, (e, f), strict=True):
-            residual = (y - rows @ w).unsqueeze(-1)
-            changes.append((residual * w[self.columns] - rows @ C) / part.row_variance(s, noise))
-        return torch.cat(changes)
+    def embedding(self, theta: NDArray[np.float64]) -> Tensor:
+        """Return the features of the embedding, `[r, k]`."""
+        term = self.description.build(self.radii, densities_of(theta, len(self.radii)))
+        features = self.rows.term_features(EnergyTerms((term,)), self.soap, self.data)
+        return self.weight.unsqueeze(-1) * features

@@ -32,6 +32,7 @@ from bostruct.surrogates.local_gp.prior_variance import pad_atoms
 from bostruct.surrogates.training_data import Observations
 
 JITTER = 0.1  # root of the rounding error, in mean variances: alike structures
+MIN_VARIANCE = 1e-12  # of forces on atoms out of each other's reach
 
 
 @final
@@ -180,7 +181,10 @@ class ExactRows:
         """Return features `[b + r, b + r]` of all rows whose products are their covariance."""
         K = self.covariance(kernel)
         rounding = math.sqrt(torch.finfo(K.dtype).eps)
-        K.diagonal().add_(JITTER * rounding * K.diagonal().mean())
+        b, variance = len(self.features), K.diagonal()
+        for rows in (variance[:b], variance[b:]):  # energies and forces have units of their own
+            if len(rows):
+                rows.add_(JITTER * rounding * rows.mean().clamp(min=MIN_VARIANCE))
         F: Tensor = torch.linalg.cholesky(K)
         return F
 

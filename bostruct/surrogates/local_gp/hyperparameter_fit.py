@@ -23,7 +23,6 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     RowStatistics,
     log_marginal_likelihood,
     maximize_marginal_likelihood,
-    value_and_gradient,
 )
 from bostruct.surrogates.local_gp.spectral_likelihood import SpectralLikelihood
 from bostruct.surrogates.pair_repulsion import PairRepulsion
@@ -116,49 +115,20 @@ class ScaledFit:
         unit, length = self.scale.energy, self.scale.length
         if spectral is not None:
             spectral = spectral.in_units(unit, length)
-        rows = energies.in_units(unit), forces.in_units(unit / length, 1 / length)
-        return self.maximize_scaled(*rows, spectral)
-
-    def maximize_scaled(
-        self,
-        energies: RowStatistics,
-        forces: RowStatistics,
-        spectral: SpectralLikelihood | None = None,
-    ) -> Tensor:
-        """Set the most probable values; return the log likelihood there.
-
-        Args:
-            energies: Statistics of the energy rows in units of the problem.
-            forces: Statistics of the force rows in units of the problem.
-            spectral: The likelihood of these rows in their eigenbasis; optional.
-        """
         return maximize_marginal_likelihood(
-            energies,
-            forces,
+            energies.in_units(unit),
+            forces.in_units(unit / length, 1 / length),
             self.hyperparameters,
             self.terms,
             fixed_names=self.fixed_names,
             evaluate=None if spectral is None else spectral.value_and_gradient,
         )
 
-    def log_posterior(
-        self, energies: RowStatistics, forces: RowStatistics
-    ) -> tuple[float, NDArray[np.float64]]:
-        """Return log likelihood plus log prior, and derivatives by all logarithms.
-
-        Args:
-            energies: Statistics of the energy rows in units of the problem.
-            forces: Statistics of the force rows in units of the problem.
-        """
-        m = len(energies.moment) - self.terms.n_features
-        blocks = self.terms.amplitude_blocks(m)
-        with torch.no_grad():
-            values = self.scaled_values(energies.gram)
-            value, slopes = value_and_gradient(energies, forces, *values, blocks, m)
+    def log_prior(self) -> tuple[float, NDArray[np.float64]]:
+        """Return the log density of the priors, and its derivatives by all logarithms."""
         prior = self.hyperparameters.log_prior()
-        parameters = list(self.hyperparameters.parameters())
-        slopes = slopes + torch.stack(torch.autograd.grad(prior, parameters)).to(slopes)
-        return float(value) + float(prior.detach()), slopes.cpu().numpy()
+        slopes = torch.autograd.grad(prior, list(self.hyperparameters.parameters()))
+        return float(prior.detach()), torch.stack(slopes).numpy()
 
     def logarithms(self) -> NDArray[np.float64]:
         """Return the logarithms of all values in units of the problem."""
@@ -177,25 +147,16 @@ class ScaledFit:
             (value, value) if name in self.fixed_names else bounds[name] for name, value in pairs
         ]
 
-    def scaled_values(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return signal, energy noise, force noise, and those of all weights `[m]`, in units.
-
-        Args:
-            like: `[..., m]`, features or their products.
-        """
+    def scaled_values(self, like: Tensor) -> list[Tensor]:
+        """Return signal, energy noise, force noise and the amplitudes in units of the problem."""
         values = (self.hyperparameters.value(name) for name in self.hyperparameters.names)
-        s, e, f, *amplitudes = (value.detach().to(like) for value in values)
-        m = like.shape[-1] - self.terms.n_features
-        return s, e, f, self.terms.weight_std(s, m, amplitudes)
+        return [value.detach().to(like) for value in values]
 
     def values(self, like: Tensor) -> list[Tensor]:
         """Return signal, energy noise, force noise, eV and eV/Å, and the amplitudes, eV."""
-        unit, names = self.scale.energy, self.hyperparameters.names
-        units = (unit, unit, self.scale.force, *[unit] * (len(names) - 3))
-        values = [
-            (self.hyperparameters.value(name).detach() * unit).to(like)
-            for name, unit in zip(names, units, strict=True)
-        ]
+        unit, n = self.scale.energy, len(self.hyperparameters.names)
+        units = (unit, unit, self.scale.force, *[unit] * (n - 3))
+        values = [x * unit for x, unit in zip(self.scaled_values(like), units, strict=True)]
         if self.given is not None:
             values[:3] = like.new_tensor(self.given).unbind()
         return values

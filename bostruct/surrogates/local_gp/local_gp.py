@@ -237,11 +237,23 @@ class LocalGP:
         Raises:
             InputError: an energy is missing, or there is no structure.
         """
+        if screen and structures.energy is not None:
+            doubted = set(self.contradicted_energies(structures, space).tolist())
+            rows = [row for row in range(len(structures)) if row not in doubted]
+            structures = structures[rows] if doubted else structures
+        return self._fit(structures, space)
+
+    def _fit(
+        self, structures: Structures, space: Space | None, *, always_dtc_mean: bool = False
+    ) -> LocalGPModel:
+        """Return the model fitted to all structures.
+
+        Args:
+            structures: Structures with `energy`, and `forces` where there are any.
+            space: Space whose species and radii count too, or None.
+            always_dtc_mean: True to follow forces that environments do not express, too.
+        """
         soap, radii = self.descriptor(structures, space)
-        screen = screen and structures.energy is not None
-        if screen and len(doubted := self.contradicted_energies(structures, space)):
-            rows = [row for row in range(len(structures)) if row not in set(doubted.tolist())]
-            structures = structures[rows]
         radii = radii.to(structures.positions)
         data, species_energies, terms = self._prepare(structures, soap, radii)
         kernel = self._kernel()
@@ -264,7 +276,8 @@ class LocalGP:
                 )
                 evidence = log_marginal_likelihood(energies, forces, *fitted)
         factor, mean = weight_posterior(energies, forces, *fitted)
-        if self.approximation == "averaged_fitc" and are_seen(forces, fitted[0], fitted[2]):
+        follows = always_dtc_mean or are_seen(forces, fitted[0], fitted[2])
+        if self.approximation == "averaged_fitc" and follows:
             mean = self._dtc_weight_mean(energies, forces, data, terms, spectral)
         like = inducing.features
         factor, mean, evidence = (value.to(like) for value in (factor, mean, evidence))
@@ -327,7 +340,7 @@ class LocalGP:
         """
         if structures.energy is None:
             return torch.zeros(0, dtype=torch.int64)
-        fit = functools.partial(self._judge().fit, space=space, screen=False)
+        fit = functools.partial(self._judge()._fit, space=space, always_dtc_mean=True)
         soap, _ = self.descriptor(structures, space)
         return contradicted_energies(fit, soap, structures, trusted)
 
@@ -436,9 +449,8 @@ class LocalGP:
         description = self.embedding_term
         if description is None or description.decay is not None:
             return terms
-        data, _, first_terms = self._prepare(
-            structures[: selection_size(len(structures))], soap, radii
-        )
+        first = structures[: selection_size(len(structures))].to(dtype=torch.float64)
+        data, _, first_terms = self._prepare(first, soap, radii.double())
         cached: tuple[SOAP, Tensor, Observations, Densities] | None
         cached = vars(self).get("_last_densities")
         is_same = cached is not None and cached[0] == soap and torch.equal(cached[1], radii)
@@ -463,6 +475,7 @@ class LocalGP:
         """
         first = structures[: selection_size(len(structures))]
         data, _, terms = self._prepare(first, soap, radii)
+        terms = self._with_most_probable_densities(terms, soap, structures, radii)
         default = LocalKernel(soap, self._kernel())
         cached: Selected | None = vars(self).get("_last_selection")
         if cached is None or not cached.is_of(default, radii, data):

@@ -50,9 +50,9 @@ HYPERPARAMETER_NAMES = ("signal", "energy_noise", "force_noise")
 PANEL_COLUMNS = 96  # columns of a block of the symmetric product
 MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
 JITTERS = (0.0, 1e-14, 1e-12, 1e-10)  # relative to the diagonal
-MIN_ENERGY_NOISE, MIN_FORCE_NOISE = 0.03, 0.1  # in units of the typical ones
+MIN_ENERGY_NOISE, MIN_FORCE_NOISE = 0.2, 0.3  # in units of the typical ones
 MIN_SIGNAL = 1e-3  # of the typical one: terms may explain everything
-MAX_ENERGY_NOISE = 10.0  # of the typical one: forces of a rough energy must not outvote energies
+MAX_ENERGY_NOISE = 30.0  # of the typical one: forces of a rough energy must not outvote energies
 MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
 MAX_UNSEEN = 15.0  # s² u_F over f²: up to 8 for most elements and ions, 30 to 200 for alloys
 

@@ -120,9 +120,9 @@ def test_derivatives_are_central_differences():
     x = np.concatenate((likelihood.fit.logarithms() + 0.1, theta))
     _, slopes = likelihood.loss(x)
     for k in range(len(x)):
-        step = 1e-4 * np.eye(len(x))[k]
-        expected = (likelihood.loss(x + step)[0] - likelihood.loss(x - step)[0]) / 2e-4
-        assert slopes[k] == pytest.approx(expected, rel=1e-3, abs=1e-3)
+        step = 1e-5 * np.eye(len(x))[k]
+        expected = (likelihood.loss(x + step)[0] - likelihood.loss(x - step)[0]) / 2e-5
+        assert slopes[k] == pytest.approx(expected, rel=1e-5, abs=1e-4)
 
 
 @pytest.mark.parametrize("unit", [2.0**-6, 2.0**6])

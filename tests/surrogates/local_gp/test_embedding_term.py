@@ -44,9 +44,9 @@ def test_energies_change_most_with_the_first_neighbors():
     K = kernel(term, [Atoms("Cu"), dimer, crystal(2.7), crystal(2.55), crystal(2.4)])
     correlation = K / torch.outer(K.diagonal().sqrt(), K.diagonal().sqrt())
     steps = correlation.diagonal(1)
-    assert 0.8 < steps[0] < 0.95
-    assert 0.8 < steps[1] < 0.95
-    assert (steps[2:] > 0.99).all()
+    assert 0.6 < steps[0] < 0.9
+    assert 0.6 < steps[1] < 0.9
+    assert (steps[2:] > 0.98).all()
 
 
 def test_a_density_of_one_is_that_of_a_neighbor_at_the_bond_length():

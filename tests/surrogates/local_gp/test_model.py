@@ -106,7 +106,7 @@ def test_covariance_is_positive(case):
 
 def test_equal_structures_are_one(copper):
     """Copies, turned copies, and ones that are all but copies, all at once."""
-    model, _, X = copper
+    model, space, X = copper
     P = X.view(10, 6, 3)
     turned = (P @ torch.linalg.qr(weights(3, 3)).Q).flatten(-2)
     many = torch.cat((X, X, turned, X + 1e-8))
@@ -115,7 +115,10 @@ def test_equal_structures_are_one(copper):
     assert torch.linalg.cholesky(covariance).isfinite().all()
     samples = posterior.rsample(torch.Size([64])).squeeze(-1)
     # only what rounding may hide of the prior variance tells the copies apart
-    gap = (LOST * 36) ** 0.5 * float(model.fitted.signal_std)
+    structures = space.decode(X)
+    _, explained = model._mean_and_explained(structures, *model._features(structures))
+    variance = 36 * float(model.fitted.signal_std) ** 2 + float(explained.square().sum(-1).max())
+    gap = (LOST * variance) ** 0.5
     assert (samples[:, :10] - samples[:, 10:20]).std() < 3 * gap
     assert samples.std(0).min() > 30 * gap
 
@@ -159,7 +162,7 @@ def test_force_variance_is_the_curvature_of_the_covariance(case):
     model = without_misfit(model)
     one = space.decode(X[2])
     found = model.predict(one, force_variance=True).force_variance
-    h = 2.5e-3
+    h = 1e-3
     for atom, axis in itertools.product((0, 4), range(3)):
         copies = []
         for sign in (1, -1):
@@ -417,8 +420,11 @@ def test_names_its_numbers(case):
     assert found["signal_eV"] == model.fitted.signal_std
     assert found["inducing_environments"] == len(model.inducing)
     assert found["log_marginal_likelihood"] == model.fitted.log_marginal_likelihood
+    species = model.soap.species
+    pairs = [(a, b) for a in species for b in species if a <= b]
     elements = {name for name in found if "_of_Z" in name}
-    assert elements == {f"energy_per_atom_of_Z{z}_eV" for z in model.soap.species}
+    decays = {f"embedding_decay_of_Z{a}_Z{b}_per_angstrom" for a, b in pairs}
+    assert elements == {f"energy_per_atom_of_Z{z}_eV" for z in species} | decays
 
 
 def test_prior_mean_is_far_away(copper, space):
