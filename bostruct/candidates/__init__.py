@@ -23,5 +23,6 @@ if TYPE_CHECKING:
     from bostruct.candidates.exhaustive_search import ExhaustiveSearch as ExhaustiveSearch
     from bostruct.candidates.selection import Candidates as Candidates
     from bostruct.candidates.selection import select_top as select_top
+    from bostruct.candidates.selection import select_unevaluated as select_unevaluated
 else:
     __getattr__, __dir__ = lazy_exports(__name__)

@@ -126,3 +126,12 @@ def _is_evaluated(
     if is_relaxed is not None:
         evaluated |= (space.is_duplicate(X, X_evaluated) & is_relaxed.to(X.device)).any(-1)
     return evaluated
+
+
+def select_unevaluated(
+    X: Tensor, acq_value: Tensor, count: int, space: Space, X_evaluated: Tensor
+) -> Tensor:
+    """Return the rows of the best of X `[c, d]` that are no duplicates of evaluated structures."""
+    candidates = Candidates.unrelaxed(X, acq_value, [])
+    relaxed = torch.ones(len(X_evaluated), dtype=torch.bool)  # duplicates, however far relaxed
+    return select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=relaxed)

@@ -37,7 +37,7 @@ from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_pred
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.member_names import member_names
 from bostruct.campaign.records import Trial
-from bostruct.campaign.report.unevaluated_candidates import select_unevaluated
+from bostruct.candidates import select_unevaluated
 from bostruct.errors import LogError, check_count
 from bostruct.spaces import Space
 

@@ -20,9 +20,10 @@ from bostruct.campaign.analysis.calibration import (
     online_calibration,
 )
 from bostruct.campaign.analysis.outcome_table import single_outcome
+from bostruct.campaign.learned_objectives import LearnedObjectives
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.records import OPEN_STATES, Trial
-from bostruct.candidates import Candidates, select_top
+from bostruct.candidates import select_unevaluated
 from bostruct.errors import LogError, check_count
 from bostruct.objectives import OptimizationConfig
 from bostruct.spaces import Space
@@ -91,15 +92,6 @@ def predict_front_candidates(log: Log, count: int = 8) -> list[FrontCandidate]:
     )
 
 
-def select_unevaluated(
-    X: Tensor, acq_value: Tensor, count: int, space: Space, X_evaluated: Tensor
-) -> Tensor:
-    """Return the rows of the best of X `[c, d]` that are no duplicates of evaluated structures."""
-    candidates = Candidates.unrelaxed(X, acq_value, [])
-    relaxed = torch.ones(len(X_evaluated), dtype=torch.bool)  # duplicates, however far relaxed
-    return select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=relaxed)
-
-
 def _pending_predictions(
     trial: Trial, calibrations: Mapping[str, OnlineCalibration]
 ) -> dict[str, CalibratedPrediction]:
@@ -119,8 +111,6 @@ def _search_candidates(
     count: int,
 ) -> list[FrontCandidate]:
     """Return the best candidates that are no duplicates of evaluated structures `[t, d]`."""
-    from bostruct.campaign.learned_objectives import LearnedObjectives  # imports BoTorch
-
     objectives = LearnedObjectives(optimization_config, space)
     X, acquisition = tensors["candidates.X"], tensors["candidates.acquisition"]
     rows = select_unevaluated(X, acquisition, count, space, X_evaluated)

@@ -40,6 +40,7 @@ from bostruct.surrogates.local_gp.embedding_term import (
 from bostruct.surrogates.local_gp.energy_terms import EnergyTerms, pair_types
 from bostruct.surrogates.local_gp.exact_covariance import ExactRows, ForceRows
 from bostruct.surrogates.local_gp.hyperparameter_fit import ScaledFit
+from bostruct.surrogates.local_gp.marginal_likelihood import safe_cholesky
 from bostruct.surrogates.training_data import Observations
 
 MAX_STRUCTURES, MAX_ATOMS, MAX_FORCES = 10, 400, 120
@@ -181,7 +182,7 @@ class JointLikelihood:
         T[:, self.columns] = self.embedding(theta)
         G = T * std
         D = torch.cat((e.square().expand(b), f.square().expand(len(T) - b)))
-        L = torch.linalg.cholesky(s**2 * self.K + G @ G.T + D.diag())
+        L = safe_cholesky(s**2 * self.K + G @ G.T + D.diag())
         a = torch.cholesky_solve(self.values.unsqueeze(-1), L).squeeze(-1)
         value = -float(self.values @ a) / 2 - float(L.diagonal().log().sum())
         prior, slopes = self.fit.log_prior()

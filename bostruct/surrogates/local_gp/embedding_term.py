@@ -121,19 +121,23 @@ class EmbeddingTerm:
         radii = radii.detach().cpu().double()
         d = radii + radii.unsqueeze(-1)
         core = self.core_factor * d
-        n = -int(-1 // (SPACING * self.length_scale))
-        v = torch.arange(-1, n + 2, dtype=torch.float64) / n
-        isolated = torch.exp(-(v / ISOLATED_WIDTH).square() / 2)
-        std = 1 + (self.isolated_factor - 1) * isolated
-        root = spline_root(self.length_scale * n, std, matern_5_2)
         return FittedEmbeddingTerm(
             self.range_factor * float(d.max()),
             self.half_density,
             core,
             densities.decay / d,
             (d.square() + core.square()).sqrt() + d * densities.weight.log() / densities.decay,
-            torch.block_diag(*[root] * len(radii)),
+            torch.block_diag(*[self._root] * len(radii)),
         )
+
+    @cached_property
+    def _root(self) -> Tensor:
+        """Root of the covariance of the coefficients of one species, `[n + 3, m]`."""
+        n = -int(-1 // (SPACING * self.length_scale))
+        v = torch.arange(-1, n + 2, dtype=torch.float64) / n
+        isolated = torch.exp(-(v / ISOLATED_WIDTH).square() / 2)
+        std = 1 + (self.isolated_factor - 1) * isolated
+        return spline_root(self.length_scale * n, std, matern_5_2)
 
 
 @final

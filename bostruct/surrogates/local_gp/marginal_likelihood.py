@@ -260,15 +260,20 @@ def precision_cholesky(
     f: Tensor,
     weight_std: Tensor | None = None,
 ) -> Tensor:
-    """Return the Cholesky factor of A, with a part of its diagonal added where rounding needs it.
+    """Return the Cholesky factor of A.
 
-    That is where an amplitude is so many times the noise that other weights are lost in rounding.
-    The arguments are those of `precision_matrix`.
+    Where an amplitude is so many times the noise that other weights are lost in rounding, A is
+    positive definite but for it. The arguments are those of `precision_matrix`.
+    """
+    return safe_cholesky(precision_matrix(energies, forces, s, e, f, weight_std))
+
+
+def safe_cholesky(A: Tensor) -> Tensor:
+    """Return the Cholesky factor of A, with a part of its diagonal added where rounding needs it.
 
     Raises:
         torch.linalg.LinAlgError: A is not positive definite beyond rounding.
     """
-    A = precision_matrix(energies, forces, s, e, f, weight_std)
     factor: Tensor
     for jitter in JITTERS:
         factor, info = torch.linalg.cholesky_ex(A + jitter * A.diagonal().diag_embed())

@@ -33,7 +33,7 @@ import torch
 from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
-from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics
+from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics, safe_cholesky
 
 MIN_ENVIRONMENTS = 100
 """Number m from which on the eigenbasis saves time."""
@@ -153,10 +153,10 @@ class SpectralLikelihood:
         D, B, v = self.eigenvalues / g + 1 / s**2, self.coupling / g, forces.moment / g
         Y = torch.cat((B, R[:, :m].T), -1) / D.unsqueeze(-1)
         P = B.T @ Y
-        K = torch.linalg.cholesky((1 / std[m:] ** 2).diag() + self.term_gram / g - P[:, :t])
+        K = safe_cholesky((1 / std[m:] ** 2).diag() + self.term_gram / g - P[:, :t])
         U = _solve(K, R[:, m:].T - P[:, t:])
         identity = torch.eye(len(y)).to(U)
-        H = torch.linalg.cholesky(identity + R[:, :m] @ Y[:, t:] + U.T @ U)
+        H = safe_cholesky(identity + R[:, :m] @ Y[:, t:] + U.T @ U)
 
         explained = _solve(K, (v[m:] - Y[:, :t].T @ v[:m]).unsqueeze(-1))
         w_t = _solve_transposed(K, explained).squeeze(-1)
