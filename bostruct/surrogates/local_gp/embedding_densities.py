@@ -40,6 +40,7 @@ from bostruct.surrogates.local_gp.embedding_term import (
 from bostruct.surrogates.local_gp.energy_terms import EnergyTerms, pair_types
 from bostruct.surrogates.local_gp.exact_covariance import ExactRows, ForceRows
 from bostruct.surrogates.local_gp.hyperparameter_fit import ScaledFit
+from bostruct.surrogates.local_gp.kernel_selection import MAX_PROJECTIONS
 from bostruct.surrogates.local_gp.marginal_likelihood import safe_cholesky
 from bostruct.surrogates.training_data import Observations
 
@@ -110,11 +111,7 @@ def with_densities(
 def densities_of(theta: NDArray[np.float64], n_species: int) -> Densities:
     """Return the densities that theta `[p]` stands for."""
     types = pair_types(n_species)
-    decays, weights = (
-        torch.from_numpy(theta)
-        .double()
-        .split([int(types.max()) + 1, len(theta) - int(types.max()) - 1])
-    )
+    decays, weights = torch.from_numpy(theta).tensor_split([int(types.max()) + 1])
     weight = weights.exp()[types] if n_species > 1 else torch.ones(1, 1, dtype=torch.float64)
     return Densities(DECAY * decays.exp()[types], weight)
 
@@ -144,21 +141,17 @@ class JointLikelihood:
     ) -> None:
         a = int(data.structures.counts.max())
         data = data.subsample(min(MAX_STRUCTURES, max(2, MAX_ATOMS // a)))
-        self.description, self.radii, self.terms = description, radii, terms
+        self.description, self.radii = description, radii
         self.soap, self.data, self.widths = soap, data, _widths(len(radii))
         self.fit = ScaledFit(data, terms, given)
-        self.rows, b = ForceRows.draw(data, MAX_FORCES), len(data.structures)
-        atom, axis = self.rows.atom, self.rows.axis
-        factor = data.noise_factor
-        noise = torch.cat(
-            (factor * data.structures.counts.sqrt(), factor[data.structures.index[atom]])
-        )
-        units = torch.full_like(noise, data.scale.energy)
-        units[b:] = data.scale.force
-        self.weight = (
-            torch.cat((torch.ones_like(noise[:b]), data.scale.length + 0 * noise[b:])) / noise
-        )
-        self.values = torch.cat((data.energy, data.forces[atom, axis])) / units / noise
+        b = len(data.structures)
+        self.rows = ForceRows.draw(data, min(MAX_FORCES, MAX_PROJECTIONS // (a * a * b)))
+        atom, axis, factor = self.rows.atom, self.rows.axis, data.noise_factor
+        noises = factor * data.structures.counts.sqrt(), factor[data.structures.index[atom]]
+        self.weight = torch.cat((1 / noises[0], data.scale.length / noises[1]))
+        energies = data.energy / noises[0] / data.scale.energy
+        forces = data.forces[atom, axis] / noises[1] / data.scale.force
+        self.values = torch.cat((energies, forces))
         self.n_energies = b
         with torch.no_grad():
             K = ExactRows.compute(soap, data, self.rows).covariance(kernel)
@@ -188,11 +181,9 @@ class JointLikelihood:
         prior, slopes = self.fit.log_prior()
         M = torch.outer(a, a) - torch.cholesky_inverse(L)
         noises = M.diagonal() * D
-        slopes[:3] += (
-            float(s**2 * (M * self.K).sum()),
-            float(noises[:b].sum()),
-            float(noises[b:].sum()),
-        )
+        slopes[0] += float(s**2 * (M * self.K).sum())
+        slopes[1] += float(noises[:b].sum())
+        slopes[2] += float(noises[b:].sum())
         MG = M @ G
         shares = (MG * G).sum(0)
         for k, block in enumerate(self.fit.terms.amplitude_blocks(0)):
