@@ -29,8 +29,3 @@ def pytest_runtest_setup(item):
 def device(request):
     """Every device of this machine; without CUDA its tests are skipped."""
     return torch.device(request.param)
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Return half as many workers again as there are cores: many tests wait for processes."""
-    return 3 * len(os.sched_getaffinity(0)) // 2

@@ -28,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, final
 
 import torch
@@ -74,6 +74,21 @@ class Densities:
         """Return densities that are alike for all pairs of species."""
         one = torch.ones(n_species, n_species, dtype=torch.float64)
         return cls(decay * one, one)
+
+
+@lru_cache(maxsize=8)
+def coefficient_root(length_scale: float, isolated_factor: float) -> Tensor:
+    """Return the root of the covariance of the coefficients of one species, `[n + 3, m]`.
+
+    Args:
+        length_scale: Length scale of the process in v.
+        isolated_factor: Typical energy of an isolated atom over that of one with many neighbors.
+    """
+    n = -int(-1 // (SPACING * length_scale))
+    v = torch.arange(-1, n + 2, dtype=torch.float64) / n
+    isolated = torch.exp(-(v / ISOLATED_WIDTH).square() / 2)
+    std = 1 + (isolated_factor - 1) * isolated
+    return spline_root(length_scale * n, std, matern_5_2)
 
 
 @final
@@ -127,17 +142,10 @@ class EmbeddingTerm:
             core,
             densities.decay / d,
             (d.square() + core.square()).sqrt() + d * densities.weight.log() / densities.decay,
-            torch.block_diag(*[self._root] * len(radii)),
+            torch.block_diag(
+                *[coefficient_root(self.length_scale, self.isolated_factor)] * len(radii)
+            ),
         )
-
-    @cached_property
-    def _root(self) -> Tensor:
-        """Root of the covariance of the coefficients of one species, `[n + 3, m]`."""
-        n = -int(-1 // (SPACING * self.length_scale))
-        v = torch.arange(-1, n + 2, dtype=torch.float64) / n
-        isolated = torch.exp(-(v / ISOLATED_WIDTH).square() / 2)
-        std = 1 + (self.isolated_factor - 1) * isolated
-        return spline_root(self.length_scale * n, std, matern_5_2)
 
 
 @final
