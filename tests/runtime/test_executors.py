@@ -127,7 +127,8 @@ def test_a_worker_that_died_between_two_calls_is_replaced():
     with Workers(1) as pool:
         pid = pool.submit(os.getpid).result(60)
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not alive(pid))
+        wait_for(lambda: not Path(f"/proc/{pid}").exists())  # the fork server has noticed
+        time.sleep(0.1)
         assert pool.submit(os.getpid).result(60) != pid
 
 
