@@ -54,42 +54,10 @@ MAX_LOG_FACTOR = 1.2
 """Largest logarithm of a decay over the typical one, and of a weight."""
 
 STEP = 1e-4  # of the differences, in theta
-TOLERANCE, RELATIVE_TOLERANCE = 1e-3, 1e-11  # of the derivatives of log p, of its increase
-MAX_ITERATIONS = 200
+OPTIONS = {"gtol": 1e-3, "ftol": 1e-11, "maxiter": 200, "maxcor": 50}
+"""Options of L-BFGS-B, strict so that the optimum does not depend on the path to it."""
+
 DECIMALS = 3  # of theta: less is not known, and rounding errors of energies are gone
-
-
-def most_probable_densities(
-    description: EmbeddingTerm,
-    radii: Tensor,
-    terms: EnergyTerms,
-    soap: SOAP,
-    kernel: DotProductKernel,
-    data: Observations,
-    given: tuple[float, float, float] | None = None,
-) -> Densities:
-    """Return the densities of highest marginal likelihood times their priors.
-
-    Args:
-        description: The embedding term.
-        radii: Radius of each species, `[species]` Å.
-        terms: All terms of the energy.
-        soap: The descriptor.
-        kernel: Kernel of its dot products.
-        data: The training data, of which some structures and forces are taken.
-        given: Signal, energy noise and force noise to keep; None fits them.
-    """
-    joint = JointLikelihood(description, radii, terms, soap, kernel, data, given)
-    start = np.concatenate((joint.fit.logarithms(), np.zeros_like(joint.widths)))
-    bounds = [*joint.fit.bounds(), *[(-MAX_LOG_FACTOR, MAX_LOG_FACTOR)] * len(joint.widths)]
-    options = {
-        "maxiter": MAX_ITERATIONS,
-        "gtol": TOLERANCE,
-        "ftol": RELATIVE_TOLERANCE,
-        "maxcor": 50,
-    }
-    found = minimize(joint.loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return densities_of(found.x[-len(joint.widths) :].round(DECIMALS), len(radii))
 
 
 def with_densities(
@@ -126,7 +94,14 @@ def _widths(n_species: int) -> NDArray[np.float64]:
 class JointLikelihood:
     """Energies and force components in units of the problem, and their likelihood.
 
-    The arguments are those of `most_probable_densities`.
+    Args:
+        description: The embedding term.
+        radii: Radius of each species, `[species]` Å.
+        terms: All terms of the energy.
+        soap: The descriptor.
+        kernel: Kernel of its dot products.
+        data: The training data, of which some structures and forces are taken.
+        given: Signal, energy noise and force noise to keep; None fits them.
     """
 
     def __init__(
@@ -160,6 +135,15 @@ class JointLikelihood:
         (k,) = (k for k, term in enumerate(terms) if isinstance(term, FittedEmbeddingTerm))
         self.columns = slice(sum(sizes[:k]), sum(sizes[: k + 1]))
         self.T = self.weight.unsqueeze(-1) * self.rows.term_features(terms, soap, data)
+
+    def most_probable_densities(self) -> Densities:
+        """Return the densities of highest marginal likelihood times their priors."""
+        start = np.concatenate((self.fit.logarithms(), np.zeros_like(self.widths)))
+        bounds = [*self.fit.bounds(), *[(-MAX_LOG_FACTOR, MAX_LOG_FACTOR)] * len(self.widths)]
+        found = minimize(
+            self.loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=OPTIONS
+        )
+        return densities_of(found.x[-len(self.widths) :].round(DECIMALS), len(self.radii))
 
     def loss(self, x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Return minus log p and its derivatives.

@@ -40,7 +40,7 @@ from bostruct.surrogates.local_gp.dot_product_kernel import (
     kernel_from_state,
 )
 from bostruct.surrogates.local_gp.embedding_densities import (
-    most_probable_densities,
+    JointLikelihood,
     with_densities,
 )
 from bostruct.surrogates.local_gp.embedding_term import (
@@ -455,10 +455,10 @@ class LocalGP:
         cached = vars(self).get("_last_densities")
         is_same = cached is not None and cached[0] == soap and torch.equal(cached[1], radii)
         if cached is None or not is_same or not cached[2].is_identical(data):
-            densities = most_probable_densities(
+            likelihood = JointLikelihood(
                 description, radii, first_terms, soap, self._kernel(), data, self.hyperparameters
             )
-            cached = soap, radii, data, densities
+            cached = soap, radii, data, likelihood.most_probable_densities()
             vars(self)["_last_densities"] = cached
         return with_densities(terms, description, radii, cached[3])
 
