@@ -113,6 +113,7 @@ class Trial:
         energy: Energy, eV, once the trial is done; None after a retraction, see
             `Log.trials_before_retraction`.
         forces: `[a, 3]` eV/Å, where they are known.
+        stress: `[6]` eV/Å³ in ASE's order, where it is known.
         properties: Further properties by name.
         provenance: Origin of the structure and its result: member, programs, versions, files.
         reason: Cause of the last failure, or of the retraction.
@@ -140,6 +141,7 @@ class Trial:
     acquisition: float | None = None
     energy: float | None = None
     forces: Tensor | None = None
+    stress: Tensor | None = None
     properties: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
@@ -284,9 +286,11 @@ def outcome_from_row(row: sqlite3.Row) -> OutcomePrediction:
 
 
 def trial_from_row(
-    row: DatabaseRow, outcome_predictions: tuple[OutcomePrediction, ...] = ()
+    row: DatabaseRow,
+    outcome_predictions: tuple[OutcomePrediction, ...] = (),
+    stress: bytes | None = None,
 ) -> Trial:
-    """Return a row of `bostruct_trial` as a value."""
+    """Return a row of `bostruct_trial` as a value, with its stress from `bostruct_stress`."""
     name, x = f"trial {row['number']}", from_bytes(row["x"])
     if x is None or not bool(x.isfinite().all()):
         raise LogError(f"{name} has no finite coordinates, as every trial that bostruct writes.")
@@ -297,6 +301,7 @@ def trial_from_row(
         X=x,
         energy=None if retracted else row["energy"],
         forces=None if retracted else from_bytes(row["forces"], 3),
+        stress=None if retracted else from_bytes(stress),
         properties=parse_json(row["properties"], f"{name}: properties", dict, (int, float)),
         provenance=parse_json(row["provenance"], f"{name}: provenance", dict, str),
         retryable=bool(row["retryable"]),
@@ -361,13 +366,17 @@ class PlannedStep:
 
 
 def training_structures(trials: list[Trial], space: Space) -> Structures:
-    """Return the structures of finished trials with their energies and forces.
+    """Return the structures of finished trials with their energies, forces and stresses.
 
-    Unknown forces are NaN; without any known force the structures have none. Where all fixed atoms
+    Unknown ones are NaN; without any that is known the structures have none. Where all fixed atoms
     of a structure have no force at all, its evaluator has removed them: they are unknown.
     """
     decoded = space.decode(torch.stack([trial.X for trial in trials]))
     energy = decoded.positions.new_tensor([trial.energy for trial in trials])
+    if any(trial.stress is not None for trial in trials):
+        unknown = decoded.cell.new_full((6,), torch.nan)
+        rows = [unknown if t.stress is None else t.stress.to(unknown) for t in trials]
+        decoded = replace(decoded, stress=torch.stack(rows))
     if all(trial.forces is None for trial in trials):
         return replace(decoded, energy=energy)
     forces = [

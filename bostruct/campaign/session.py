@@ -18,6 +18,7 @@ from torch import Tensor
 from bostruct.campaign.analysis.hypervolume_history import FrontState, front_state
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
+from bostruct.campaign.enthalpy import has_variable_cell
 from bostruct.campaign.log.doubt import DoubtScreen
 from bostruct.campaign.log.retraction import find_result
 from bostruct.campaign.log.retry import failed_trials
@@ -222,7 +223,8 @@ class Session:
         folder = evaluation_folder(self.writer.folder, trial.number)
         space = self.components.space
         member = space.names_at(trial.X)[0] if isinstance(space, Pool) else ""
-        return EvaluationContext(trial.number, trial.attempt, folder, member)
+        with_stress = has_variable_cell(space)
+        return EvaluationContext(trial.number, trial.attempt, folder, member, with_stress)
 
     def begin_run(self, stop: StoppingCriterion) -> None:
         """Begin a run of the loop.

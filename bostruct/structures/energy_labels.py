@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 ENERGY, FORCES, STRESS = "energy", "forces", "stress"
 """Names of a calculator's results."""
 
+VIRIAL = "virial"
+"""Name of minus the stress times the volume."""
+
 
 @final
 @dataclass(frozen=True)
@@ -33,10 +36,14 @@ class EnergyLabels:
         forces_key: name of the forces in a calculator's results or in `arrays`, eV/Å; "" reads
             none. None takes the name of the energy with "forces" in place of "energy", and
             "forces" for a free energy.
+        stress_key: name of the stress in a calculator's results or in `info`, eV/Å³, or of the
+            virial, which is minus the stress times the volume, eV, where "virial" is in it; ""
+            reads none. None takes the name of the energy with "stress" or "virial" in its place.
     """
 
     energy_key: str = ENERGY
     forces_key: str | None = None
+    stress_key: str | None = None
 
     def read(self, atoms: Atoms) -> tuple[float | None, Any]:
         """Return the energy and the forces `[a, 3]` of atoms, None where there are none.
@@ -58,23 +65,27 @@ class EnergyLabels:
     def read_stress(self, atoms: Atoms) -> Any:  # noqa: ANN401  an array
         """Return the stress of atoms as six numbers in Voigt's order, eV/Å³, None without one.
 
-        Its name is that of the energy with "stress" in its place, as for forces.
-
         Raises:
             InputError: it is neither six numbers nor a matrix of 3 x 3.
         """
-        results, name = _current_results(atoms), self._name_beside_energy(STRESS)
-        stress = results.get(name)
-        if stress is None and name != STRESS:
-            stress = atoms.info.get(name)
-        if stress is None:
-            return None
+        results = _current_results(atoms)
+        for name in self._stress_keys(is_current=bool(results)):
+            stress = results.get(name)
+            if stress is None and name != STRESS:
+                stress = atoms.info.get(name)
+            if stress is not None and (VIRIAL not in name.lower() or atoms.cell.rank == 3):
+                return self._six_numbers(name, stress, atoms)
+        return None
+
+    def _six_numbers(self, name: str, stress: Any, atoms: Atoms) -> Any:  # noqa: ANN401  an array
+        """Return a stress or virial of any shape as a stress in Voigt's order, eV/Å³."""
         array = np.asarray(stress, dtype=np.float64)
         if array.shape not in ((6,), (9,), (3, 3)):
             condition, hint = "be six numbers or 3 x 3", "In eV/Å³, as ASE's calculators give it."
             shape = f"shape {list(array.shape)}"
             raise InputError(error_message(name, condition, shape, hint))
-        return array if array.size == 6 else array.reshape(9)[[0, 4, 8, 5, 2, 1]]
+        array = array if array.size == 6 else array.reshape(9)[[0, 4, 8, 5, 2, 1]]
+        return -array / atoms.get_volume() if VIRIAL in name.lower() else array
 
     def unread(self, atoms: Atoms) -> str:
         """Return the name of an energy or of forces that `read` leaves out, "" for none.
@@ -95,6 +106,14 @@ class EnergyLabels:
 
     def _resolved_forces_key(self) -> str:
         return self._name_beside_energy(FORCES) if self.forces_key is None else self.forces_key
+
+    def _stress_keys(self, is_current: bool) -> list[str]:
+        """Return the names of a stress, those of `info` where the energy is known to be of now."""
+        if self.stress_key is not None:
+            return [self.stress_key]
+        kinds = (STRESS, VIRIAL) if is_current or self.energy_key != ENERGY else (STRESS,)
+        names = map(self._name_beside_energy, kinds)
+        return [name for name in names if name != self.energy_key]
 
     def _name_beside_energy(self, name: str) -> str:
         """Return the name of the forces or the stress that belong to the energy."""
