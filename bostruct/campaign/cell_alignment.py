@@ -6,6 +6,7 @@ lattice vectors. Energies do not change with it; forces and stresses turn.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,8 +16,8 @@ from torch import Tensor
 from bostruct.campaign.atom_matching import match_atoms, minimum_image
 from bostruct.structures import Structures
 
-LENGTH_TOLERANCE, ANGLE_TOLERANCE = 1e-4, 0.05
-"""Largest relative difference of lengths, and degrees of angles, of equal lattices."""
+LENGTH_TOLERANCE, ANGLE_TOLERANCE = 1e-4, 1e-3
+"""Largest relative difference of lengths, and of cosines of angles, of equal lattices."""
 
 VOIGT_ROWS, VOIGT_COLUMNS = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
 
@@ -46,12 +47,23 @@ def align_cell(structure: Structures, reference: Structures) -> Structures:
 
 def _rotations(structure: Structures, reference: Structures) -> Iterator[Tensor]:
     """Yield the orthogonal matrices that bring the lattice of a structure to the reference."""
-    from pymatgen.core import Lattice
-
-    given, other = (Lattice(s.cell[0].numpy()) for s in (structure, reference))
-    tolerances = {"ltol": LENGTH_TOLERANCE, "atol": ANGLE_TOLERANCE}
-    for _, rotation, _ in given.find_all_mappings(other, **tolerances):
-        yield torch.from_numpy(rotation).to(structure.cell)
+    cell, other = structure.cell[0], reference.cell[0]
+    gram = other @ other.T
+    lengths = gram.diagonal().sqrt()
+    # A vector of length r has coordinates of at most r over the distance of lattice planes.
+    most = (lengths.max() * torch.linalg.inv(cell).norm(dim=0) + 1e-9).floor().int().tolist()
+    ranges = [torch.arange(-n, n + 1, dtype=cell.dtype) for n in most]
+    vectors = torch.cartesian_prod(*ranges) @ cell
+    tolerance = LENGTH_TOLERANCE * lengths
+    shells = [
+        vectors[(vectors.norm(dim=-1) - r).abs() < t]
+        for r, t in zip(lengths, tolerance, strict=True)
+    ]
+    for rows in itertools.product(*shells):
+        found = torch.stack(rows)
+        difference = (found @ found.T - gram).abs() / (lengths.unsqueeze(0) * lengths.unsqueeze(1))
+        if bool((difference < ANGLE_TOLERANCE).all()):
+            yield torch.linalg.solve(found, other)
 
 
 def _turned(structure: Structures, R: Tensor, cell: Tensor) -> Structures:

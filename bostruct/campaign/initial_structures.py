@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bostruct.campaign.atom_matching import is_duplicate, match_atoms, unwrap
 from bostruct.campaign.cell_alignment import align_cell
-from bostruct.campaign.enthalpy import has_variable_cell
+from bostruct.campaign.enthalpy import has_variable_cell, with_pressure_energy
 from bostruct.campaign.periodic_images import image_gap, is_isolated
 from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation, Evaluator, Failure
@@ -125,8 +125,7 @@ def read_initial_structures(
         if outcome_names:
             result = _known_outcomes(image, whole, outcome_names, evaluator, label)
         else:
-            fixed = space.decode(x).fixed
-            result = _initial_result(whole, atom_order, fixed, evaluator, label)
+            result = _initial_result(whole, atom_order, space, x, evaluator, label)
         if result is None:
             unevaluated.append(x)
             continue
@@ -363,7 +362,8 @@ def _closest_pair_message(space: Space, structure: Structures, label: str) -> st
 def _initial_result(
     structures: Structures,
     atom_order: Tensor | None,
-    fixed: Tensor,
+    space: Space,
+    x: Tensor,
     evaluator: Evaluator,
     label: str,
 ) -> Evaluation | Failure | None:
@@ -375,7 +375,7 @@ def _initial_result(
         if atom_order is None:
             condition = "have its atoms where the space has them"
             raise _refused(condition, label, "Leave out its forces.")
-        forces = forces[atom_order]
+        forces, fixed = forces[atom_order], space.decode(x).fixed
         # Where ASE has removed some of fixed atoms, they are recorded as it writes them.
         if bool(forces[fixed].isnan().any()):
             forces = forces.masked_fill(fixed.unsqueeze(-1), 0.0)
@@ -385,7 +385,8 @@ def _initial_result(
     stress = None if structures.stress is None else structures.stress[0]
     result = Evaluation(float(structures.energy), forces, provenance=provenance, stress=stress)
     n_atoms, volume = len(structures.positions), cell_volume(structures)
-    return check_evaluation(result, n_atoms, volume=volume, **evaluation_limits(evaluator))
+    checked = check_evaluation(result, n_atoms, volume=volume, **evaluation_limits(evaluator))
+    return checked if isinstance(checked, Failure) else with_pressure_energy(checked, space, x)
 
 
 def _known_outcomes(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bostruct.campaign.enthalpy import enthalpy_of
 from bostruct.campaign.member_names import MEMBER_KEY
 from bostruct.campaign.number_ranges import NumberRanges
 from bostruct.errors import LogError
@@ -165,6 +166,11 @@ class Trial:
         return (self.energy - self.mean) / math.sqrt(self.predictive_variance)
 
     @property
+    def enthalpy(self) -> float | None:
+        """E + p V, eV, which a campaign minimizes: the energy where there is no pressure."""
+        return enthalpy_of(self)
+
+    @property
     def member(self) -> str:
         """Name of the structure in a discrete space, "" without one, see `member_names`."""
         return str(self.provenance.get(MEMBER_KEY, ""))
@@ -229,10 +235,10 @@ class RelaxationReport:
 
     Args:
         trial: Number of the trial it starts from.
-        energy: Energy of that trial, eV.
+        energy: Energy of that trial, under a pressure its enthalpy, eV.
         n_evaluations: Evaluations of the relaxation so far.
         relaxed_trial: Number of the converged trial, else of the lowest one so far.
-        relaxed_energy: Energy of that trial, eV.
+        relaxed_energy: Energy or enthalpy of that trial, eV.
         max_force: Largest force on a movable atom there, eV/Å; None if unknown.
         converged: True if that force is below the tolerance.
         state: "converged", or a sentence that says why not.

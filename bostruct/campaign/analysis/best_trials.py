@@ -1,4 +1,4 @@
-"""Best trials of a campaign by energy, without doubts and duplicates."""
+"""Best trials of a campaign by energy, or enthalpy, without doubts and duplicates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def best_trials(trials: Sequence[Trial], count: int, space: Space | None) -> lis
         count: Maximum number of structures.
         space: Space that tells duplicates; None keeps them.
     """
-    done = [(t.energy, t.number, t) for t in trials if t.energy is not None and not t.doubt]
+    done = [(t.enthalpy, t.number, t) for t in trials if t.enthalpy is not None and not t.doubt]
     best: list[Trial] = []
     for _, _, trial in sorted(done, key=lambda item: item[:2]):
         if len(best) == count:

@@ -26,7 +26,9 @@ PROMISING_ENERGY_GAIN = 0.008
 below the lowest."""
 
 
-def resampling_scale(structures: Structures, space: Space) -> ProblemScale:
+def resampling_scale(
+    structures: Structures, space: Space, enthalpies: Tensor | None = None
+) -> ProblemScale:
     """Return the scale of the lower half of the energies: what a search has come down to.
 
     The first structures of a stiff potential are so high that in their scale nothing would be left
@@ -35,10 +37,11 @@ def resampling_scale(structures: Structures, space: Space) -> ProblemScale:
     Args:
         structures: All known structures, with energies.
         space: Space of the structures.
+        enthalpies: `[t]` eV, by which the lower half is told; the energies where None.
     """
-    energy = structures.energy
-    assert energy is not None
-    return problem_scale(structures[energy <= energy.median()], space)
+    value = structures.energy if enthalpies is None else enthalpies
+    assert value is not None
+    return problem_scale(structures[value <= value.median()], space)
 
 
 def resampling_rules(
@@ -56,8 +59,8 @@ def resampling_rules(
 
     Args:
         step: The step.
-        model: The fitted model.
-        data: The training data: the known ones of `trials`, in their order.
+        model: The fitted model, of the enthalpy.
+        data: The training data, with enthalpies: the known ones of `trials`, in their order.
         trials: All so far in the order asked.
         X_candidates: `[c, d]` the candidates.
         scale: Scale of `resampling_scale`; None with objectives.
