@@ -1,7 +1,7 @@
 """Energy labels: energies and forces that ASE's atoms carry, and the names they carry them under.
 
-A calculator's results are `energy` and `forces`. Training sets keep labels in `info` and `arrays`
-under names of their own, as `REF_energy` and `REF_forces`.
+A calculator's results are `energy`, `forces` and `stress`. Training sets keep labels in `info` and
+`arrays` under names of their own, as `REF_energy`, `REF_forces` and `REF_stress`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from bostruct.errors import InputError, error_message
 from bostruct.structures.constrained_forces import mask_constrained_forces
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-ENERGY, FORCES = "energy", "forces"
+ENERGY, FORCES, STRESS = "energy", "forces", "stress"
 """Names of a calculator's results."""
 
 
@@ -54,6 +55,27 @@ class EnergyLabels:
             forces = mask_constrained_forces(atoms, forces)
         return energy, forces
 
+    def read_stress(self, atoms: Atoms) -> Any:  # noqa: ANN401  an array
+        """Return the stress of atoms as six numbers in Voigt's order, eV/Å³, None without one.
+
+        Its name is that of the energy with "stress" in its place, as for forces.
+
+        Raises:
+            InputError: it is neither six numbers nor a matrix of 3 x 3.
+        """
+        results, name = _current_results(atoms), self._name_beside_energy(STRESS)
+        stress = results.get(name)
+        if stress is None and name != STRESS:
+            stress = atoms.info.get(name)
+        if stress is None:
+            return None
+        array = np.asarray(stress, dtype=np.float64)
+        if array.shape not in ((6,), (9,), (3, 3)):
+            condition, hint = "be six numbers or 3 x 3", "In eV/Å³, as ASE's calculators give it."
+            shape = f"shape {list(array.shape)}"
+            raise InputError(error_message(name, condition, shape, hint))
+        return array if array.size == 6 else array.reshape(9)[[0, 4, 8, 5, 2, 1]]
+
     def unread(self, atoms: Atoms) -> str:
         """Return the name of an energy or of forces that `read` leaves out, "" for none.
 
@@ -72,11 +94,13 @@ class EnergyLabels:
         return next((name for name, x in named.items() if _is_label(name, x, shape)), "")
 
     def _resolved_forces_key(self) -> str:
-        if self.forces_key is not None:
-            return self.forces_key
+        return self._name_beside_energy(FORCES) if self.forces_key is None else self.forces_key
+
+    def _name_beside_energy(self, name: str) -> str:
+        """Return the name of the forces or the stress that belong to the energy."""
         if self.energy_key == "free_energy":
-            return FORCES
-        return self.energy_key.replace("energy", "forces").replace("Energy", "Forces")
+            return name
+        return self.energy_key.replace("energy", name).replace("Energy", name.capitalize())
 
 
 def _current_results(atoms: Atoms) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 
+from bostruct.errors import InputError
 from bostruct.structures.energy_labels import EnergyLabels
 
 FORCES = np.arange(6.0).reshape(2, 3) + 1
@@ -100,3 +101,21 @@ def test_forces_of_fixed_atoms_are_unknown():
     forces = EnergyLabels("REF_energy").read(atoms)[1]
     assert np.isnan(forces[0]).all()
     assert forces[1].tolist() == [4, 5, 6]
+
+
+def test_stress_has_the_name_of_the_energy():
+    atoms = pair(["REF_energy"], energy=2.0, stress=np.arange(6.0))
+    assert EnergyLabels().read_stress(atoms).tolist() == [0, 1, 2, 3, 4, 5]
+    assert EnergyLabels("").read_stress(atoms) is None
+    assert EnergyLabels("REF_energy").read_stress(atoms) is None
+    atoms.info["REF_stress"] = [[1, 6, 5], [6, 2, 4], [5, 4, 3]]
+    assert EnergyLabels("REF_energy").read_stress(atoms).tolist() == [1, 2, 3, 4, 5, 6]
+    atoms.positions[1] += 0.1
+    assert EnergyLabels().read_stress(atoms) is None
+
+
+def test_refuses_what_is_no_stress():
+    atoms = pair(energy=2.0)
+    atoms.info["REF_stress"] = [1.0, 2.0]
+    with pytest.raises(InputError, match=r"`REF_stress` must be six numbers or 3 x 3, got shape"):
+        EnergyLabels("REF_energy").read_stress(atoms)
