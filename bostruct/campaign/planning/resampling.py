@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from bostruct.campaign.enthalpy import has_variable_cell
+from bostruct.campaign.enthalpy_gradient import enthalpy_gradient
 from bostruct.campaign.planning.posterior_tensors import posterior_mean_variance
 from bostruct.campaign.planning.retries import retry_candidates
 from bostruct.campaign.planning.step_context import StepContext
@@ -83,7 +85,11 @@ def resampling_rules(
         return X_evaluated, None, promising
     flags = torch.ones(len(trials), dtype=torch.bool)
     known = torch.tensor(step.columns.each("is known", trials, is_known))
-    flags[known] = torch.tensor(is_relaxed(data.structures, scale))
+    if has_variable_cell(space):
+        relaxed = is_crystal_relaxed(space, data.X, data.structures, scale)
+    else:
+        relaxed = is_relaxed(data.structures, scale)
+    flags[known] = torch.tensor(relaxed)
     return X_evaluated, flags[kept], promising
 
 
@@ -94,6 +100,24 @@ def is_relaxed(structures: Structures, scale: ProblemScale) -> list[bool]:
     size = structures.forces.abs().amax(-1).masked_fill(structures.fixed, 0)
     largest = size.new_zeros(len(structures))
     largest = largest.scatter_reduce(0, structures.index, size, "amax")
+    return (largest < RELAXED_MAX_FORCE * scale.force).tolist()
+
+
+def is_crystal_relaxed(
+    space: Space, X: Tensor, structures: Structures, scale: ProblemScale
+) -> list[bool]:
+    """Return which crystals are close to a minimum in atoms and cell together.
+
+    Where symmetry leaves no forces the stress tells; without forces or stress it is not known.
+
+    Args:
+        space: Space with a variable cell.
+        X: `[t, d]` coordinates.
+        structures: The t structures with what is known of them.
+        scale: Scale of `resampling_scale`.
+    """
+    forces, stress = (structures.value_or_nan(name) for name in ("forces", "stress"))
+    largest = enthalpy_gradient(space, X, forces, stress).abs().amax(-1)
     return (largest < RELAXED_MAX_FORCE * scale.force).tolist()
 
 
