@@ -88,6 +88,9 @@ class Campaign:
             `info`, as "REF_energy"; "" evaluates all of them.
         forces_key: Name of the forces in the results of a calculator or in `arrays`; None takes
             that of the energy, as "REF_forces", and "" reads none.
+        stress_key: Name of the stress, eV/Å³, or of the virial, eV, in the results of a calculator
+            or in `info`; None takes that of the energy, as "REF_stress" or "REF_virial", and ""
+            reads none. Stresses are of use in spaces whose cell varies.
         n_initial: Number of random structures before the first surrogate; by default as many as
             `initial_structures` lack of two energies; with objectives, of two more than twice
             the number of elements.
@@ -119,6 +122,7 @@ class Campaign:
         initial_structures: StructuresLike | None = None,
         energy_key: str = "energy",
         forces_key: str | None = None,
+        stress_key: str | None = None,
         n_initial: int | None = None,
         batch_size: int = 1,
         final_relaxation: FinalRelaxation | None = None,
@@ -147,7 +151,7 @@ class Campaign:
                 space,
                 evaluator,
                 () if objectives_of_space is None else objectives_of_space.learned_names,
-                EnergyLabels(energy_key, forces_key),
+                EnergyLabels(energy_key, forces_key, stress_key),
             )
             missing = max(0, default - initial_data.n_energies)
             components = replace(

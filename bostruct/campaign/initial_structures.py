@@ -21,10 +21,12 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign.atom_matching import is_duplicate, match_atoms, unwrap
+from bostruct.campaign.cell_alignment import align_cell
+from bostruct.campaign.enthalpy import has_variable_cell, with_pressure_energy
 from bostruct.campaign.periodic_images import image_gap, is_isolated
 from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation, Evaluator, Failure
-from bostruct.evaluators.base import check_evaluation, evaluation_limits
+from bostruct.evaluators.base import cell_volume, check_evaluation, evaluation_limits
 from bostruct.spaces import DiscreteSpace, Space
 from bostruct.spaces.connectivity import widest_gap
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase, to_ase
@@ -47,7 +49,7 @@ MIN_ENERGIES = 2
 """Smallest number of energies for a fit."""
 
 DIGEST_DECIMALS = 6
-"""Decimals of positions (Å), energies (eV) and forces (eV/Å) in the digest of a set."""
+"""Decimals of positions (Å), energies (eV), forces (eV/Å) and stresses (eV/Å³) in a digest."""
 
 REGION_TOLERANCE = 1e-6
 """Å. Largest displacement by the projection of a structure inside the region."""
@@ -111,6 +113,8 @@ def read_initial_structures(
     data: dict[bytes, tuple[Tensor, Evaluation | Failure]] = {}
     unevaluated: list[Tensor] = []
     images, labels = read_images(structures), labels or EnergyLabels()
+    if not has_variable_cell(space):
+        labels = replace(labels, stress_key="")
     _check_labels_read(images, labels, outcome_names)
     not_kept: list[str] = []
     for label, image in images:
@@ -121,8 +125,7 @@ def read_initial_structures(
         if outcome_names:
             result = _known_outcomes(image, whole, outcome_names, evaluator, label)
         else:
-            fixed = space.decode(x).fixed
-            result = _initial_result(whole, atom_order, fixed, evaluator, label)
+            result = _initial_result(whole, atom_order, space, x, evaluator, label)
         if result is None:
             unevaluated.append(x)
             continue
@@ -183,24 +186,26 @@ def _check_labels_read(
 def _unconstrained_structure(image: Atoms, label: str, labels: EnergyLabels) -> Structures:
     """Return atoms as one structure, without constraints."""
     energy, forces = labels.read(image)
+    if energy is None:
+        labels = replace(labels, stress_key="")
     if energy is not None and (name := changes_energy(image)):
         hint = "Compute it with get_potential_energy(apply_constraint=False), or leave it out."
         raise _refused("have energies of the atoms alone", f"one with {name}, {label}", hint)
     unconstrained = image.copy()
     unconstrained.set_constraint()
     try:
-        structure = from_ase(unconstrained)
+        structure, stress = from_ase(unconstrained), labels.read_stress(image)
     except InputError as error:
         raise _refused("hold structures of the space", f"{label}: {error}") from error
     try:
-        E, F = (
+        E, F, S = (
             None if value is None else torch.as_tensor(value, dtype=torch.float64).reshape(shape)
-            for value, shape in ((energy, (1,)), (forces, (len(image), 3)))
+            for value, shape in ((energy, (1,)), (forces, (len(image), 3)), (stress, (1, 6)))
         )
     except (TypeError, ValueError, RuntimeError) as error:
         condition = "have one energy, and three forces on each atom"
         raise _refused(condition, f"{label}: {error}") from error
-    return replace(structure, energy=E, forces=F)
+    return replace(structure, energy=E, forces=F, stress=S)
 
 
 def _refused(condition: str, value: str, hint: str = "") -> InputError:
@@ -231,6 +236,8 @@ def _encode(
         raise _not_contained(space, x, label)
     if isinstance(space, DiscreteSpace):
         x = space.canonical(x)
+    if has_variable_cell(space):
+        structures = align_cell(structures, decoded)
     return structures, x, match_atoms(structures, decoded)
 
 
@@ -355,7 +362,8 @@ def _closest_pair_message(space: Space, structure: Structures, label: str) -> st
 def _initial_result(
     structures: Structures,
     atom_order: Tensor | None,
-    fixed: Tensor,
+    space: Space,
+    x: Tensor,
     evaluator: Evaluator,
     label: str,
 ) -> Evaluation | Failure | None:
@@ -367,15 +375,18 @@ def _initial_result(
         if atom_order is None:
             condition = "have its atoms where the space has them"
             raise _refused(condition, label, "Leave out its forces.")
-        forces = forces[atom_order]
+        forces, fixed = forces[atom_order], space.decode(x).fixed
         # Where ASE has removed some of fixed atoms, they are recorded as it writes them.
         if bool(forces[fixed].isnan().any()):
             forces = forces.masked_fill(fixed.unsqueeze(-1), 0.0)
         # Of the others they are known of all, or not recorded.
         forces = None if bool(forces.isnan().any()) else forces
     provenance = {"initial_structures": label}
-    result = Evaluation(float(structures.energy), forces, provenance=provenance)
-    return check_evaluation(result, len(structures.positions), **evaluation_limits(evaluator))
+    stress = None if structures.stress is None else structures.stress[0]
+    result = Evaluation(float(structures.energy), forces, provenance=provenance, stress=stress)
+    n_atoms, volume = len(structures.positions), cell_volume(structures)
+    checked = check_evaluation(result, n_atoms, volume=volume, **evaluation_limits(evaluator))
+    return checked if isinstance(checked, Failure) else with_pressure_energy(checked, space, x)
 
 
 def _known_outcomes(
@@ -432,6 +443,7 @@ def _result_bytes(result: Evaluation | Failure) -> bytes:
     if isinstance(result, Failure):
         return result.reason.encode()
     forces = b"" if result.forces is None else _rounded_bytes(result.forces)
+    forces += b"" if result.stress is None else _rounded_bytes(result.stress)
     properties = json.dumps(dict(result.properties), sort_keys=True).encode()
     energy = [] if result.energy is None else [result.energy]
     values = _rounded_bytes(torch.tensor(energy, dtype=torch.float64)) + forces

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, final
 
+from bostruct.campaign.enthalpy import PRESSURE_ENERGY, enthalpy_of
 from bostruct.campaign.records import Trial
 from bostruct.campaign.stop import Progress
 from bostruct.evaluators import Evaluation, Failure
@@ -78,7 +79,7 @@ class ProgressLine:
             doubt: Reason for which the result is doubted; "" without a doubt.
         """
         self._n_evaluations += 1
-        energy = result.energy if isinstance(result, Evaluation) and not doubt else None
+        energy = enthalpy_of(result) if isinstance(result, Evaluation) and not doubt else None
         if energy is not None and self._energies is not None:
             self._energies.append(energy)
         if self._log is None:
@@ -99,7 +100,7 @@ def result_text(
     Args:
         trial: Trial before its evaluation.
         result: Result of the evaluation.
-        lowest_energy: Lowest energy so far, eV; None without one.
+        lowest_energy: Lowest energy or enthalpy so far, eV; None without one.
         doubt: Reason for which the result is doubted; "" without a doubt.
     """
     text = f"trial {trial.number}, "
@@ -108,7 +109,10 @@ def result_text(
         text += f"{again}: {result.reason}"
     else:
         values = [] if result.energy is None else [f"{result.energy:.6f} eV"]
-        values += [f"{name} {value:.6g}" for name, value in result.properties.items()]
+        properties = dict(result.properties)
+        if properties.pop(PRESSURE_ENERGY, None) is not None:
+            values += [f"enthalpy {enthalpy_of(result):.6f} eV"]
+        values += [f"{name} {value:.6g}" for name, value in properties.items()]
         values += [f"doubted: {doubt}"] if doubt else []
         text += ", ".join(values)
     return text if lowest_energy is None else f"{text}; best {lowest_energy:.6f} eV"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bostruct.campaign.enthalpy import enthalpy_of
 from bostruct.campaign.member_names import MEMBER_KEY
 from bostruct.campaign.number_ranges import NumberRanges
 from bostruct.errors import LogError
@@ -113,6 +114,7 @@ class Trial:
         energy: Energy, eV, once the trial is done; None after a retraction, see
             `Log.trials_before_retraction`.
         forces: `[a, 3]` eV/Å, where they are known.
+        stress: `[6]` eV/Å³ in ASE's order, where it is known.
         properties: Further properties by name.
         provenance: Origin of the structure and its result: member, programs, versions, files.
         reason: Cause of the last failure, or of the retraction.
@@ -140,6 +142,7 @@ class Trial:
     acquisition: float | None = None
     energy: float | None = None
     forces: Tensor | None = None
+    stress: Tensor | None = None
     properties: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
@@ -161,6 +164,11 @@ class Trial:
         if self.energy is None or self.doubt or self.mean is None or not self.predictive_variance:
             return None
         return (self.energy - self.mean) / math.sqrt(self.predictive_variance)
+
+    @property
+    def enthalpy(self) -> float | None:
+        """E + p V, eV, which a campaign minimizes: the energy where there is no pressure."""
+        return enthalpy_of(self)
 
     @property
     def member(self) -> str:
@@ -227,10 +235,10 @@ class RelaxationReport:
 
     Args:
         trial: Number of the trial it starts from.
-        energy: Energy of that trial, eV.
+        energy: Energy of that trial, under a pressure its enthalpy, eV.
         n_evaluations: Evaluations of the relaxation so far.
         relaxed_trial: Number of the converged trial, else of the lowest one so far.
-        relaxed_energy: Energy of that trial, eV.
+        relaxed_energy: Energy or enthalpy of that trial, eV.
         max_force: Largest force on a movable atom there, eV/Å; None if unknown.
         converged: True if that force is below the tolerance.
         state: "converged", or a sentence that says why not.
@@ -284,9 +292,11 @@ def outcome_from_row(row: sqlite3.Row) -> OutcomePrediction:
 
 
 def trial_from_row(
-    row: DatabaseRow, outcome_predictions: tuple[OutcomePrediction, ...] = ()
+    row: DatabaseRow,
+    outcome_predictions: tuple[OutcomePrediction, ...] = (),
+    stress: bytes | None = None,
 ) -> Trial:
-    """Return a row of `bostruct_trial` as a value."""
+    """Return a row of `bostruct_trial` as a value, with its stress from `bostruct_stress`."""
     name, x = f"trial {row['number']}", from_bytes(row["x"])
     if x is None or not bool(x.isfinite().all()):
         raise LogError(f"{name} has no finite coordinates, as every trial that bostruct writes.")
@@ -297,6 +307,7 @@ def trial_from_row(
         X=x,
         energy=None if retracted else row["energy"],
         forces=None if retracted else from_bytes(row["forces"], 3),
+        stress=None if retracted else from_bytes(stress),
         properties=parse_json(row["properties"], f"{name}: properties", dict, (int, float)),
         provenance=parse_json(row["provenance"], f"{name}: provenance", dict, str),
         retryable=bool(row["retryable"]),
@@ -361,13 +372,17 @@ class PlannedStep:
 
 
 def training_structures(trials: list[Trial], space: Space) -> Structures:
-    """Return the structures of finished trials with their energies and forces.
+    """Return the structures of finished trials with their energies, forces and stresses.
 
-    Unknown forces are NaN; without any known force the structures have none. Where all fixed atoms
+    Unknown ones are NaN; without any that is known the structures have none. Where all fixed atoms
     of a structure have no force at all, its evaluator has removed them: they are unknown.
     """
     decoded = space.decode(torch.stack([trial.X for trial in trials]))
     energy = decoded.positions.new_tensor([trial.energy for trial in trials])
+    if any(trial.stress is not None for trial in trials):
+        unknown = decoded.cell.new_full((6,), torch.nan)
+        rows = [unknown if t.stress is None else t.stress.to(unknown) for t in trials]
+        decoded = replace(decoded, stress=torch.stack(rows))
     if all(trial.forces is None for trial in trials):
         return replace(decoded, energy=energy)
     forces = [

@@ -18,6 +18,7 @@ from torch import Tensor
 from bostruct.campaign.analysis.hypervolume_history import FrontState, front_state
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
+from bostruct.campaign.enthalpy import has_variable_cell, with_pressure_energy
 from bostruct.campaign.log.doubt import DoubtScreen
 from bostruct.campaign.log.retraction import find_result
 from bostruct.campaign.log.retry import failed_trials
@@ -222,7 +223,8 @@ class Session:
         folder = evaluation_folder(self.writer.folder, trial.number)
         space = self.components.space
         member = space.names_at(trial.X)[0] if isinstance(space, Pool) else ""
-        return EvaluationContext(trial.number, trial.attempt, folder, member)
+        with_stress = has_variable_cell(space)
+        return EvaluationContext(trial.number, trial.attempt, folder, member, with_stress)
 
     def begin_run(self, stop: StoppingCriterion) -> None:
         """Begin a run of the loop.
@@ -302,6 +304,7 @@ class Session:
         if isinstance(result, Evaluation) and result.energy is None and searches_by_energy:
             result = Failure(NO_ENERGY, seconds=result.seconds)
         if isinstance(result, Evaluation):
+            result = with_pressure_energy(result, self.components.space, trial.X)
             self._n_consecutive_failures = 0
         elif result.retryable and not trial.retryable:
             self.writer.mark_retry(trial, result)
@@ -343,7 +346,7 @@ class Session:
         initial: list[float | None] = []
         if self.writer.step_numbers("initial_data"):
             done = self.writer.trial_records("done")
-            initial = [t.energy for t in done if t.is_initial_data and t.is_known]
+            initial = [t.enthalpy for t in done if t.is_initial_data and t.is_known]
         relaxation_steps = self.writer.step_numbers("relaxation")
         model_steps = self.writer.step_numbers("model")
         return Progress(
@@ -394,9 +397,9 @@ class Session:
         return front_after
 
     def best_name(self) -> str:
-        """Return the name of the evaluated structure of the lowest energy, "" without one."""
+        """Return the name of the best evaluated structure, "" without one."""
         known = [t for t in self.writer.trial_records("done") if t.attempt and t.is_known]
-        ranked = [(t.energy, t.number, t.member) for t in known if t.energy is not None]
+        ranked = [(t.enthalpy, t.number, t.member) for t in known if t.enthalpy is not None]
         return min(ranked)[2] if ranked else ""
 
     def median_evaluation_seconds(self) -> float:
@@ -414,10 +417,10 @@ class Session:
 
 
 def _known_energy(trial: Trial) -> float | None:
-    """Return the energy of a trial, eV; NaN for a result without one, None for no result."""
+    """Return the enthalpy of a trial, eV; NaN for a result without one, None for no result."""
     if not trial.is_known:
         return None
-    return math.nan if trial.energy is None else trial.energy
+    return math.nan if trial.enthalpy is None else trial.enthalpy
 
 
 def _is_evaluated(trial: Trial) -> bool:

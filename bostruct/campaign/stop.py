@@ -25,9 +25,9 @@ class Progress:
     """Progress of a run, as stopping criteria see it.
 
     Args:
-        energies: Energies of the finished evaluations in order, eV; None for failures, and for
-            results that are doubted or retracted; NaN where an evaluation returned other outcomes
-            only. Initial data are no evaluations.
+        energies: Energies, or enthalpies under a pressure, of the finished evaluations in order,
+            eV; None for failures, and for results that are doubted or retracted; NaN where an
+            evaluation returned other outcomes only. Initial data are no evaluations.
         seconds: Wall time since the start of this run.
         relaxation_indices: Indices of evaluations in final relaxations.
         lowest_initial_energy: Lowest energy of the initial data, eV; None without any.
@@ -146,7 +146,7 @@ class WallTime(StoppingCriterion):
 
 @dataclass(frozen=True)
 class EnergyReached(StoppingCriterion):
-    """Criterion on the lowest energy.
+    """Criterion on the lowest energy, under a pressure the lowest enthalpy.
 
     Args:
         energy: Energy at or below which the run ends, eV.

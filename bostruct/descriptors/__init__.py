@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from bostruct.runtime.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from bostruct.descriptors.soap.descriptor_gradients import (
+        DescriptorGradients as DescriptorGradients,
+    )
     from bostruct.descriptors.soap.neighbor_vectors import FixedEnvironment as FixedEnvironment
     from bostruct.descriptors.soap.neighbor_vectors import NeighborVectors as NeighborVectors
     from bostruct.descriptors.soap.power_spectra import PowerSpectra as PowerSpectra
     from bostruct.descriptors.soap.radial_basis import RadialBasis as RadialBasis
     from bostruct.descriptors.soap.soap import SOAP as SOAP
-    from bostruct.descriptors.soap.soap import DescriptorGradients as DescriptorGradients
     from bostruct.descriptors.soap.spherical_harmonics import (
         SphericalHarmonics as SphericalHarmonics,
     )

@@ -31,9 +31,13 @@ from bostruct.runtime.control_characters import visible_text
 from bostruct.runtime.interruption import is_interruption, raise_if_interrupted
 from bostruct.runtime.process_guard import guarded_programs
 from bostruct.structures import Structures
+from bostruct.structures.convert import MIN_CELL_VOLUME
 
 MAX_ENERGY_PER_ATOM = 1e6
 """Largest plausible |energy|, eV per atom: all-electron total energies reach 8e5."""
+
+SYMMETRY_TOLERANCE = 1e-3
+"""Largest difference of a stress matrix from its transpose, in units of its largest component."""
 
 MAX_FORCE = 1e4
 """Largest plausible force on an atom, eV/Å: ten times the force at 70 % of a bond length."""
@@ -50,6 +54,8 @@ class Evaluation:
         properties: Further numbers by name, kept in the log.
         seconds: Wall time of the call; the campaign measures it where it is 0.
         provenance: Program, version and settings behind the numbers, by name.
+        stress: Stress of a periodic structure, `[6]` eV/Å³, or None; xx, yy, zz, yz, xz, xy with
+            tension positive, as in ASE.
     """
 
     energy: float | None
@@ -57,6 +63,7 @@ class Evaluation:
     properties: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     provenance: Mapping[str, str] = field(default_factory=dict)
+    stress: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +161,9 @@ def check_result(
         if isinstance(result, Failure):
             return _plain_failure(result)
         if isinstance(result, Evaluation):
-            return check_evaluation(result, len(structures.positions), **limits)
+            return check_evaluation(
+                result, len(structures.positions), volume=cell_volume(structures), **limits
+            )
     except Exception as error:  # noqa: BLE001 - attributes of foreign classes
         return Failure(_shorten_line(f"the evaluator's result cannot be read: {_text(error)}"))
     kind = type(result).__name__
@@ -186,6 +195,13 @@ def _text(value: object) -> str:
     return "".join(c if c.isspace() else visible_text(c) for c in text)
 
 
+def cell_volume(structures: Structures) -> float | None:
+    """Return the volume of the cell of one structure, Å³; None where it is not periodic in one."""
+    cell = structures.cell[0].detach().cpu().double()
+    volume = float(torch.linalg.det(cell).abs())
+    return volume if bool(structures.pbc.any()) and volume > MIN_CELL_VOLUME else None
+
+
 def evaluation_limits(evaluator: object) -> dict[str, Any]:
     """Return the limits of energy and force that an evaluator sets, else the default ones."""
     limits = {
@@ -200,16 +216,20 @@ def check_evaluation(
     evaluation: Evaluation,
     n_atoms: int,
     *,
+    volume: float | None = None,
     maximum_energy: float = MAX_ENERGY_PER_ATOM,
     maximum_force: float = MAX_FORCE,
     valid_range: ValidRange | None = None,
 ) -> Evaluation | Failure:
     """Return the evaluation in plain float64 on the CPU, or the reason why it is invalid.
 
+    A stress may be given as a symmetric matrix `[3, 3]`, too. Where there is no cell it is dropped.
+
     Args:
         evaluation: Result of an evaluator.
         n_atoms: Number of atoms of the structure.
-        maximum_energy: Limit of |energy| in eV per atom.
+        volume: Volume of the cell of the structure, Å³; None where there is no cell.
+        maximum_energy: Limit of |energy|, and of |stress| times volume, in eV per atom.
         maximum_force: Limit of the force on an atom in eV/Å.
         valid_range: Least and greatest valid energy, eV per atom, None where there is no bound;
             None for no bounds.
@@ -219,6 +239,8 @@ def check_evaluation(
         energy = None if evaluation.energy is None else _to_float(evaluation.energy)
         forces = evaluation.forces
         forces = None if forces is None else torch.from_numpy(_to_float64(forces).copy())
+        stress = evaluation.stress
+        stress = None if stress is None else _voigt_stress(_to_float64(stress))
         properties = {_text(k): _to_float(v) for k, v in evaluation.properties.items()}
         provenance = {_text(k): _text(v) for k, v in evaluation.provenance.items()}
     except Exception as error:  # noqa: BLE001 - values and attributes of foreign classes
@@ -229,9 +251,12 @@ def check_evaluation(
         reason = _invalid_energy_reason(energy, n_atoms, maximum_energy, valid_range)
     if not reason and forces is not None:
         reason = _invalid_forces_reason(forces, n_atoms, maximum_force)
+    if not reason and stress is not None:
+        reason = _invalid_stress_reason(stress, (volume or 0.0) / n_atoms, maximum_energy)
     if reason:
         return Failure(reason, seconds=seconds)
-    return Evaluation(energy, forces, properties, seconds, provenance)
+    stress = None if volume is None else stress
+    return Evaluation(energy, forces, properties, seconds, provenance, stress)
 
 
 def _positive_seconds(value: float) -> float:
@@ -295,6 +320,34 @@ def _invalid_forces_reason(forces: Tensor, n_atoms: int, limit: float) -> str:
     largest = float(forces.norm(dim=1).max())
     if largest > limit:
         return f"the forces are absurd: {largest:g} eV/Å on one atom is more than {limit:g} eV/Å"
+    return ""
+
+
+def _voigt_stress(stress: NDArray[np.float64]) -> Tensor:
+    """Return a symmetric matrix `[3, 3]` as its six components, anything else as it is.
+
+    Raises:
+        ValueError: the matrix is not symmetric.
+    """
+    if stress.shape == (3, 3):
+        tolerance = SYMMETRY_TOLERANCE * np.abs(stress).max()
+        if np.isfinite(stress).all() and np.abs(stress - stress.T).max() > tolerance:
+            raise ValueError("a stress that is not symmetric")
+        stress = ((stress + stress.T) / 2).take((0, 4, 8, 5, 2, 1))
+    return torch.from_numpy(stress.copy())
+
+
+def _invalid_stress_reason(stress: Tensor, volume_per_atom: float, limit: float) -> str:
+    if tuple(stress.shape) != (6,):
+        return f"the stress has the wrong shape: {list(stress.shape)}, not [6]"
+    if not bool(stress.isfinite().all()):
+        return "the stress is not finite"
+    largest = float(stress.abs().max())
+    if largest * volume_per_atom > limit:
+        return (
+            f"the stress is absurd: {largest:g} eV/Å³ on {volume_per_atom:g} Å³ per atom is more "
+            f"than {limit:g} eV per atom"
+        )
     return ""
 
 

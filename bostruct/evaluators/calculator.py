@@ -15,10 +15,12 @@ from bostruct.evaluators.base import (
     Evaluation,
     Evaluator,
     Failure,
+    cell_volume,
     check_evaluation,
     evaluation_limits,
 )
 from bostruct.evaluators.calculator_instances import CalculatorInstances
+from bostruct.evaluators.evaluation_context import current_context
 from bostruct.evaluators.initial_moments import check_magnetic_moments, set_magnetic_moments
 from bostruct.evaluators.quarantine import ValidRange, check_valid_range
 from bostruct.evaluators.vacuum_box import vacuum_box
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 @final
 class Calculator:
-    """Energies and forces of an ASE calculator.
+    """Energies, forces and stresses of an ASE calculator.
 
     The calculator is made at the first call, once in each process and thread, and never travels
     between them: the factory does. One that has raised is made anew. In a campaign it writes its
@@ -45,6 +47,9 @@ class Calculator:
             refused, as workers could not share it; so is an evaluator.
         with_forces: True to compute forces too; without them the surrogate is trained on energies
             alone.
+        with_stress: True to read the stress too, where the structure is periodic and the calculator
+            has one; a campaign asks for it where the cell varies. Without stresses the cell is
+            learnt from energies and forces alone.
         maximum_energy: Largest valid |energy|, eV per atom; beyond it the evaluation fails.
         maximum_force: Largest valid force on an atom, eV/Å; beyond it the evaluation fails.
         valid_range: Least and greatest valid energy, eV per atom, None where there is no bound;
@@ -71,6 +76,7 @@ class Calculator:
         factory: Callable[..., Any],
         *,
         with_forces: bool = True,
+        with_stress: bool = True,
         maximum_energy: float = MAX_ENERGY_PER_ATOM,
         maximum_force: float = MAX_FORCE,
         valid_range: ValidRange | None = None,
@@ -94,6 +100,7 @@ class Calculator:
             raise InputError(error_message("factory", condition, value, way_out))
         self.factory = factory
         self.with_forces = with_forces
+        self.with_stress = with_stress
         self.maximum_energy = check_positive("maximum_energy", maximum_energy)
         self.maximum_force = check_positive("maximum_force", maximum_force)
         self.magnetic_moments = check_magnetic_moments(magnetic_moments)
@@ -111,9 +118,9 @@ class Calculator:
         self._instances = CalculatorInstances(factory, arguments)
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
-        """Return energy and forces of one structure."""
+        """Return energy, forces and stress of one structure."""
         atoms = self.prepare_atoms(structures)
-        forces = None
+        forces, stress = None, None
         with self._instances.lend() as calculator:
             atoms.calc = calculator
             try:
@@ -126,12 +133,24 @@ class Calculator:
             if self.with_forces:
                 with suppress(NotImplementedError):  # ASE's PropertyNotImplementedError is one
                     forces = atoms.get_forces(apply_constraint=False)
+            if self._reads_stress(structures, atoms):
+                with suppress(NotImplementedError):
+                    stress = atoms.get_stress(apply_constraint=False)
         provenance = {"calculator": qualified_name(type(calculator))}
         if self.vacuum is not None:
             lengths = " ".join(f"{length:.3f}" for length in atoms.cell.lengths())
             provenance["box"] = f"{lengths} Å"
-        evaluation = Evaluation(energy, forces, provenance=provenance)
-        return check_evaluation(evaluation, len(atoms), **evaluation_limits(self))
+        evaluation = Evaluation(energy, forces, provenance=provenance, stress=stress)
+        volume = cell_volume(structures)
+        return check_evaluation(evaluation, len(atoms), volume=volume, **evaluation_limits(self))
+
+    def _reads_stress(self, structures: Structures, atoms: Atoms) -> bool:
+        """Return whether the stress of one structure is read; never that of a vacuum box."""
+        context = current_context()
+        is_of_use = context is None or context.with_stress
+        is_boxed = tuple(atoms.pbc.tolist()) != tuple(structures.pbc[0].tolist())
+        has_cell = cell_volume(structures) is not None
+        return self.with_stress and is_of_use and has_cell and not is_boxed
 
     def prepare_atoms(self, structures: Structures) -> Atoms:
         """Return one structure as the calculator sees it, in its box and with initial moments."""
@@ -155,5 +174,6 @@ class Calculator:
             "maximum_energy": self.maximum_energy,
             "maximum_force": self.maximum_force,
             **{name: value for name, value in preparation.items() if value},
+            **({} if self.with_stress else {"with_stress": False}),
             **({} if self.valid_range is None else {"valid_range": list(self.valid_range)}),
         }

@@ -41,12 +41,14 @@ class EvaluationContext:
         attempt: Number of the attempt at it, from 1.
         folder: Absolute path of the working folder; None where an evaluator is called alone.
         member: Name of the structure in its pool, or "".
+        with_stress: True where the cell may vary, so that stresses are of use.
     """
 
     trial: int
     attempt: int = 1
     folder: Path | None = None
     member: str = ""
+    with_stress: bool = False
 
 
 _current: ContextVar[EvaluationContext | None] = ContextVar("evaluation_context", default=None)

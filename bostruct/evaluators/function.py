@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from bostruct.errors import InputError, error_message
@@ -20,9 +21,10 @@ class Function:
 
     Args:
         function: Callable that returns the energy in eV, or the energy and the forces in eV/Å, or
-            a dictionary of properties, or an `Evaluation` or `Failure`. In a dictionary "energy"
-            and "forces" have these meanings; in a campaign with objectives it may do without them.
-            Exceptions become failures.
+            these and the stress in eV/Å³ (six components in ASE's order, or a matrix), or
+            a dictionary of properties, or an `Evaluation` or `Failure`. In a dictionary "energy",
+            "forces" and "stress" have these meanings, where the stress is no single number; in a
+            campaign with objectives it may do without them. Exceptions become failures.
         arguments: Keyword arguments of the function; part of the campaign's identity.
 
     >>> Function(len).description()
@@ -56,11 +58,15 @@ class Function:
         if isinstance(result, Mapping):
             properties = dict(result)
             energy, forces = properties.pop("energy", None), properties.pop("forces", None)
+            has_stress = np.ndim(properties.get("stress", 0.0)) > 0
+            stress = properties.pop("stress") if has_stress else None
         elif result is None:
             raise TypeError("the function returned None, not an energy")
         else:
-            energy, forces = result if isinstance(result, tuple) else (result, None)
-        return Evaluation(energy, None if forces is None else torch.as_tensor(forces), properties)
+            given = result if isinstance(result, tuple) else (result, None)
+            energy, forces, stress = given if len(given) == 3 else (*given, None)
+        F = None if forces is None else torch.as_tensor(forces)
+        return Evaluation(energy, F, properties, stress=stress)
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the evaluator, as JSON values."""

@@ -1,8 +1,8 @@
 """Conversion to and from the structure classes of ASE and pymatgen.
 
 Species, positions, cell, pbc, fixed atoms, tags, initial magnetic moments and charges, and the
-total charge and spin survive a round trip. Energies and forces are read only where a calculator
-has already stored them for exactly these positions: reading never starts a calculation.
+total charge and spin survive a round trip. Energies, forces and stresses are read only where a
+calculator has already stored them for exactly these positions: reading never starts a calculation.
 """
 
 from __future__ import annotations
@@ -79,20 +79,21 @@ def from_ase(
 ) -> Structures:
     """Return ASE's atoms as one batch.
 
-    Energies and forces come from the results that an attached calculator has stored. Components
-    of forces that a constraint has set to zero are unknown.
+    Energies, forces and stresses come from the results that an attached calculator has stored.
+    Components of forces that a constraint has set to zero are unknown.
 
     Args:
         atoms: one `Atoms` or a sequence of them.
         device: device of the tensors.
         dtype: dtype of the real tensors.
-        energy_key: name of the energy in a calculator's results or in `info`; "" reads none.
+        energy_key: name of the energy in a calculator's results or in `info`; "" reads none. That
+            of the stress has "stress" in place of "energy".
         forces_key: name of the forces in a calculator's results or in `arrays`; None takes that
             of the energy, as in "REF_energy" and "REF_forces", "" reads none.
 
     Raises:
         InputError: there are no atoms, a constraint is not `FixAtoms`, a site is partly occupied,
-            or an initial moment or charge is not one number.
+            an initial moment or charge is not one number, or a stress is not six or 3 x 3.
     """
     parts, labels = [], EnergyLabels(energy_key, forces_key)
     for image in _as_list(atoms, "get_atomic_numbers"):
@@ -110,6 +111,7 @@ def from_ase(
                 "tags": image.get_tags(),
                 "energy": energy,
                 "forces": forces,
+                "stress": labels.read_stress(image),
                 "magnetic_moments": image.arrays.get("initial_magmoms"),
                 "atomic_charges": image.arrays.get("initial_charges"),
                 **{name: _number(image.info, "info", name) for name in ("charge", "spin")},
@@ -121,7 +123,7 @@ def from_ase(
 def to_ase(structures: Structures) -> list[Atoms]:
     """Return each structure as ASE's `Atoms`.
 
-    Known energies and forces go into a `SinglePointCalculator`, fixed atoms into a
+    Known energies, forces and stresses go into a `SinglePointCalculator`, fixed atoms into a
     `FixAtoms` constraint, moments and charges into the initial ones, the total charge and spin
     into `info`. Unknown forces on fixed atoms are zero there, as ASE writes them.
     """
@@ -131,8 +133,8 @@ def to_ase(structures: Structures) -> list[Atoms]:
 
     images = []
     for arrays in _to_arrays(structures):
-        names = ("numbers", "positions", "cell", "pbc", "tags")
-        atoms = Atoms(**{name: arrays[name] for name in names})
+        geometry = ("numbers", "positions", "cell", "pbc", "tags")
+        atoms = Atoms(**{name: arrays[name] for name in geometry})
         if arrays["fixed"].any():
             atoms.set_constraint(FixAtoms(indices=np.flatnonzero(arrays["fixed"])))
         if arrays["magnetic_moments"] is not None:
@@ -147,7 +149,8 @@ def to_ase(structures: Structures) -> list[Atoms]:
             forces = arrays["forces"]
             unknown = np.isnan(forces) & arrays["fixed"][:, None]
             arrays["forces"] = np.where(unknown, 0.0, forces)
-        results = {name: arrays[name] for name in ("energy", "forces") if arrays[name] is not None}
+        names = ("energy", "forces", "stress")
+        results = {name: arrays[name] for name in names if arrays[name] is not None}
         if results:
             atoms.calc = SinglePointCalculator(atoms, **results)
         images.append(atoms)
@@ -202,6 +205,8 @@ def from_pymatgen(
 
 def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
     """Return each structure as pymatgen's `Structure`, or `Molecule` without a cell.
+
+    Stresses are left out: pymatgen has no unit and no sign of its own for them.
 
     Raises:
         InputError: a structure holds the placeholder X, or a cell that spans no volume,
@@ -346,7 +351,7 @@ def _structure(part: dict[str, Any], dtype: torch.dtype) -> Structures:
     kinds |= {"pbc": torch.bool, "fixed": torch.bool}
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(part, (-1,))
     shapes |= dict.fromkeys(("positions", "forces"), (-1, 3))
-    shapes |= {"cell": (1, 3, 3), "pbc": (1, 3)}
+    shapes |= {"cell": (1, 3, 3), "pbc": (1, 3), "stress": (1, 6)}
     values = {
         name: torch.from_numpy(np.array(value).reshape(shapes[name])).to(kinds[name])
         for name, value in part.items()

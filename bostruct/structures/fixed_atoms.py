@@ -41,8 +41,11 @@ class FixedAtoms:
 def shared_fixed_atoms(structures: Structures) -> FixedAtoms | None:
     """Return the fixed atoms that the structures share.
 
-    None where there are none, or their indices, positions or cells differ between structures.
+    None where there are none, or their indices, positions or cells differ between structures, or
+    the cell requires a gradient, since it moves them.
     """
+    if structures.cell.requires_grad:
+        return None
     b, n = len(structures), len(structures.numbers)
     a = n // b if b else 0
     if not a or a * b != n or not bool(structures.fixed.any()):

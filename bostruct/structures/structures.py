@@ -32,10 +32,10 @@ ATOM_FIELDS = (
 )
 """Fields with a row for each atom, beside `index`."""
 
-STRUCTURE_FIELDS = ("cell", "pbc", "energy", "charge", "spin")
+STRUCTURE_FIELDS = ("cell", "pbc", "energy", "stress", "charge", "spin")
 """Fields with a row for each structure."""
 
-OPTIONAL_FIELDS = ("energy", "forces", *ELECTRONIC_STATE)
+OPTIONAL_FIELDS = ("energy", "forces", "stress", *ELECTRONIC_STATE)
 """Fields that may be None, or NaN where unknown."""
 
 
@@ -54,6 +54,9 @@ class Structures:
         tags: `[n]` int64, the user's own labels.
         energy: `[b]` eV, NaN where unknown; or None.
         forces: `[n, 3]` eV/Å, NaN where unknown; or None.
+        stress: `[b, 6]` eV/Å³, NaN where unknown; or None. Derivative of the energy by the strain
+            over the volume of the cell, positive under tension, in Voigt's order xx, yy, zz, yz,
+            xz, xy, as in ASE.
         magnetic_moments: `[n]` μB, the initial ones, NaN where none is given; or None.
         atomic_charges: `[n]` e, the initial ones, NaN where none is given; or None.
         charge: `[b]` e, `atoms.info["charge"]` of ASE, NaN where none is given; or None.
@@ -74,6 +77,7 @@ class Structures:
     atomic_charges: Tensor | None = None
     charge: Tensor | None = None
     spin: Tensor | None = None
+    stress: Tensor | None = None
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -95,7 +99,7 @@ class Structures:
     def cat(cls, parts: Sequence[Structures]) -> Structures:
         """Return one batch of all structures in `parts`, in that order.
 
-        Energies, forces, moments and charges that only some parts have are NaN in the others.
+        Optional fields that only some parts have are NaN in the others.
 
         Raises:
             InputError: there are no parts.
@@ -202,8 +206,8 @@ class Structures:
         return [SYMBOLS[number] for number in self.numbers.tolist()]
 
     def without_results(self) -> Structures:
-        """Return the same structures without energies and forces."""
-        return replace(self, energy=None, forces=None)
+        """Return the same structures without energies, forces and stresses."""
+        return replace(self, energy=None, forces=None, stress=None)
 
     @property
     def electronic_state(self) -> dict[str, Tensor]:
@@ -230,6 +234,8 @@ class Structures:
         value: Tensor | None = getattr(self, name)
         if value is not None:
             return value
+        if name == "stress":
+            return self.cell.new_full((len(self), 6), torch.nan)
         per_atom = self.positions if name == "forces" else self.positions[:, 0]
         like = per_atom if name in ATOM_FIELDS else self.cell[:, 0, 0]
         return torch.full_like(like, torch.nan)
@@ -262,6 +268,8 @@ def _check_shapes(s: Structures) -> None:
         check_shape("energy", s.energy, [b], "One per structure, in eV.")
     if s.forces is not None:
         check_shape("forces", s.forces, [n, 3], "One row per atom, in eV/Å.")
+    if s.stress is not None:
+        check_shape("stress", s.stress, [b, 6], "In Voigt's order, in eV/Å³.")
     for name, value in s.electronic_state.items():
         per_atom = name in ATOM_FIELDS
         hint = "One per atom, along one axis." if per_atom else "One per structure."

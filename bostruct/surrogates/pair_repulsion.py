@@ -26,6 +26,7 @@ from bostruct.structures import (
     periodic_image_arrays,
 )
 from bostruct.structures.problem_scale import ProblemScale
+from bostruct.structures.strain import strain_derivative
 from bostruct.surrogates.pair_repulsion_numba import (
     listed_repulsion_and_gradient,
     repulsion_and_gradient,
@@ -76,7 +77,7 @@ class PairRepulsion:
         return self.strength
 
     def __call__(self, structures: Structures, radii: Tensor) -> Tensor:
-        """Return E `[b]`, differentiable in the positions.
+        """Return E `[b]`, differentiable in the positions and the cell.
 
         Args:
             structures: b structures of n atoms in total.
@@ -87,6 +88,7 @@ class PairRepulsion:
         """
         if (
             structures.device.type == "cpu"
+            and not structures.cell.requires_grad
             and int(structures.counts.max()) <= MAX_ATOMS_BRUTE_FORCE
         ):
             energy: Tensor = _PairRepulsionFunction.apply(
@@ -111,6 +113,67 @@ class PairRepulsion:
             energy = self(replace(structures, positions=positions), radii)
             (gradient,) = torch.autograd.grad(energy.sum(), positions)
         return energy.detach(), gradient
+
+    def energy_and_gradients(
+        self, structures: Structures, radii: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return E `[b]` eV and its gradients by positions and cell, `[n, 3]` `[b, 3, 3]` eV/Å.
+
+        The latter is zero where the cell does not require a gradient.
+
+        Args:
+            structures: b structures of n atoms in total.
+            radii: Radius of each atom, `[n]` Å.
+        """
+        if not structures.cell.requires_grad:
+            energy, gradient = self.energy_and_gradient(structures, radii)
+            return energy, gradient, torch.zeros_like(structures.cell)
+        positions = structures.positions.detach().clone().requires_grad_()
+        cell = structures.cell.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            energy = self(replace(structures, positions=positions, cell=cell), radii)
+            by_positions, by_cell = torch.autograd.grad(
+                energy.sum(), (positions, cell), allow_unused=True, materialize_grads=True
+            )
+        return energy.detach(), by_positions, by_cell
+
+    def strain_derivative(self, structures: Structures, radii: Tensor) -> Tensor:
+        """Return the derivative of E by the strain, `[b, 6]` eV.
+
+        Args:
+            structures: b structures of n atoms in total.
+            radii: Radius of each atom, `[n]` Å.
+        """
+        cell = structures.cell.detach().clone().requires_grad_()
+        _, *both = self.energy_and_gradients(replace(structures, cell=cell), radii)
+        return strain_derivative(structures, *both)
+
+    def listed_gradients(
+        self, spectra: PowerSpectra, structures: Structures, radii: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return E `[b]` eV and its gradients by positions and cell, of pairs in a neighbor table.
+
+        Args:
+            spectra: Power spectra of the structures, whose cutoff is at least the largest d and
+                whose cell requires a gradient.
+            structures: b structures of n atoms in total, on the CPU.
+            radii: Radius of each atom, `[n]` Å.
+        """
+        neighbors, shifts = spectra.neighbors, spectra.neighbors.shifts
+        assert shifts is not None
+        beyond = spectra.vectors.new_tensor([2.0, 0.0, 0.0])  # of the cutoff
+        vectors = torch.where(neighbors.mask.unsqueeze(-1), spectra.vectors, beyond)
+        vectors = (vectors * spectra.cutoff).requires_grad_()
+        with torch.enable_grad():
+            each = self._pair_energies(vectors, radii[neighbors.neighbor] + radii.unsqueeze(1))
+            (by_vector,) = torch.autograd.grad(each.sum(), vectors)
+        energy = each.new_zeros(len(structures)).index_add(
+            0, structures.index, each.detach().sum(-1)
+        )
+        by_positions = (-by_vector.sum(1)).index_add(
+            0, neighbors.neighbor.flatten(), by_vector.flatten(0, 1)
+        )
+        return energy, by_positions, shifts.cell_gradient(by_vector)
 
     def listed_energy_and_gradient(
         self, spectra: PowerSpectra, structures: Structures, radii: Tensor
@@ -159,12 +222,21 @@ class PairRepulsion:
             vectors = vectors + shift @ structures.cell[structures.index]
             beyond = vectors.new_tensor([cutoff, 0.0, 0.0])
             vectors = torch.where(mask.unsqueeze(-1), vectors, beyond)
-        r = torch.linalg.vector_norm(vectors, dim=-1)
-        d = self.range_factor * (radii[neighbors] + radii.unsqueeze(1))
-        excess = (d / torch.maximum(r, MIN_DISTANCE_RATIO * d) - 1).clamp(min=0)
-        pair_energy = self.known_strength * excess.pow(3)
+        each = self._pair_energies(vectors, radii[neighbors] + radii.unsqueeze(1))
         energy = positions.new_zeros(len(structures))
-        return energy.index_add(0, structures.index, pair_energy.sum(-1) / 2)
+        return energy.index_add(0, structures.index, each.sum(-1))
+
+    def _pair_energies(self, vectors: Tensor, bond_lengths: Tensor) -> Tensor:
+        """Return half the energies of pairs, `[n, k]` eV.
+
+        Args:
+            vectors: `[n, k, 3]` Å, from each atom to the others.
+            bond_lengths: `[n, k]` Å, sums of the radii.
+        """
+        r = torch.linalg.vector_norm(vectors, dim=-1)
+        d = self.range_factor * bond_lengths
+        excess = (d / torch.maximum(r, MIN_DISTANCE_RATIO * d) - 1).clamp(min=0)
+        return self.known_strength * excess.pow(3) / 2
 
 
 MIN_DISTANCE_RATIO = 4e-4

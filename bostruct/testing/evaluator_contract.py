@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bostruct.evaluators import Evaluation, Evaluator, Failure, evaluate
+from bostruct.evaluators.base import cell_volume
 from bostruct.structures import Structures
 from bostruct.structures.structures import ATOM_FIELDS
 from bostruct.testing.central_differences import assert_gradient
@@ -94,6 +95,38 @@ class EvaluatorContract:
             atol=max(1e-5, 2 * self.energy_tolerance / self.gradient_step),
         )
 
+    def test_stress_is_the_gradient_by_strain(
+        self, evaluator: Evaluator, structures: Structures
+    ) -> None:
+        """Central differences by the strain give the stress times the volume, where there is one.
+
+        At fixed fractional coordinates, as everywhere in bostruct.
+        """
+        for structure in structures.without_results():
+            evaluation, volume = self.evaluation(evaluator, structure), cell_volume(structure)
+            if evaluation.energy is not None and evaluation.stress is not None and volume:
+                self._assert_stress(evaluator, structure, volume * evaluation.stress)
+
+    def _assert_stress(self, evaluator: Evaluator, structure: Structures, virial: Tensor) -> None:
+        """Compare the virial of one structure, `[6]` eV, with central differences."""
+        if not self.conservative:
+            return
+
+        def energy(strain: Tensor) -> Tensor:
+            F = torch.eye(3, dtype=strain.dtype) + (strain + strain.T) / 2
+            positions, cell = structure.positions @ F, structure.cell @ F
+            strained = replace(structure, positions=positions, cell=cell)
+            return torch.tensor(self.evaluation(evaluator, strained).energy, dtype=torch.float64)
+
+        assert_gradient(
+            energy,
+            structure.cell.new_zeros(3, 3),
+            virial[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3),
+            step=self.gradient_step,
+            rtol=1e-4,
+            atol=max(1e-5, 2 * self.energy_tolerance / self.gradient_step),
+        )
+
     def test_permuting_atoms_permutes_forces(
         self, evaluator: Evaluator, structures: Structures
     ) -> None:
@@ -141,4 +174,5 @@ class EvaluatorContract:
         assert (first.forces is None) == (second.forces is None)
         if first.forces is not None and second.forces is not None:
             assert (first.forces - second.forces).abs().max() <= self.force_tolerance
+        assert (first.stress is None) == (second.stress is None)
         assert list(first.properties) == list(second.properties)

@@ -13,6 +13,7 @@ from ase.constraints import FixAtoms, FixBondLength, FixedPlane, Hookean
 
 from bostruct.campaign import Campaign
 from bostruct.campaign.initial_structures import read_initial_structures
+from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.report.export import images_to_export, write_structures
 from bostruct.campaign.stop import Evaluations
 from bostruct.errors import InputError
@@ -22,6 +23,7 @@ from bostruct.spaces import Cluster, Composition, Pool, Surface
 from bostruct.structures import Structures, from_ase, to_ase
 from bostruct.structures.energy_labels import EnergyLabels
 from tests.campaign import alloys as screening
+from tests.campaign import crystals
 from tests.campaign.standin import campaign
 
 SPACE = Cluster("Cu2Au2")
@@ -772,3 +774,68 @@ def test_doing_what_a_refusal_says_lets_the_structure_in(case):
         changes["max_gap_factor"] = 20.0
     made = Campaign(make(*arguments, **changes), EVALUATOR, initial_structures=start)
     assert made.components.initial_data.n_energies == 1
+
+
+def crystal(stress=None, seed=0):
+    """Return a crystal with what EMT computes of it, or another stress."""
+    space = crystals.Cells()
+    atoms = to_ase(space.decode(space.sample(1, torch.Generator().manual_seed(seed))))[0]
+    free = atoms.copy()
+    free.calc = EMT()
+    results = {"energy": free.get_potential_energy(), "forces": free.get_forces()}
+    results["stress"] = free.get_stress() if stress is None else stress
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def read_crystals(images, labels=None):
+    return read_initial_structures(images, crystals.Cells(), EVALUATOR, (), labels)
+
+
+def test_initial_data_bring_their_stress(tmp_path):
+    images = [crystal(seed=0), crystal(seed=1)]
+    ase.io.write(tmp_path / "data.extxyz", images)
+    folder = tmp_path / "run"
+    crystals.campaign(initial_structures=tmp_path / "data.extxyz", n=3).run(folder)
+    log = crystals.campaign(initial_structures=tmp_path / "data.extxyz", n=3).read(folder)
+    for trial, given in zip(log.trials()[:2], images, strict=True):
+        assert np.allclose(trial.stress, given.get_stress(), rtol=0, atol=1e-7)
+        assert np.allclose(trial.forces, given.get_forces(), rtol=0, atol=1e-7)
+    assert verify_log(log).is_valid
+    # A log is initial data of another campaign, with all that it knows.
+    again = read_crystals([str(folder / "campaign.db")])
+    assert [result.stress.tolist() for result in again.results] == [
+        trial.stress.tolist() for trial in log.trials("done")
+    ]
+
+
+def test_names_of_energy_forces_and_stress(tmp_path):
+    given, bare = crystal(), crystal()
+    bare.calc = None
+    bare.info["REF_energy"] = given.get_potential_energy()
+    bare.arrays["REF_forces"] = given.get_forces()
+    bare.info["REF_virial"] = -given.get_stress(voigt=False) * given.get_volume()
+    ase.io.write(tmp_path / "data.extxyz", bare)
+    (found,) = read_crystals(str(tmp_path / "data.extxyz"), EnergyLabels("REF_energy")).results
+    assert np.allclose(found.stress, given.get_stress(), rtol=0, atol=1e-7)
+    labels = EnergyLabels("REF_energy", stress_key="")
+    assert read_crystals(str(tmp_path / "data.extxyz"), labels).results[0].stress is None
+
+
+def test_stresses_are_part_of_the_identity():
+    one, other = (read_crystals([crystal(stress=np.full(6, x))]).description() for x in (0.1, 0.2))
+    assert one["sha256"] != other["sha256"]
+
+
+def test_an_absurd_stress_is_a_failure():
+    (found,) = read_crystals([crystal(stress=np.full(6, 1e7))]).results
+    assert isinstance(found, Failure)
+    assert "the stress is absurd" in found.reason
+
+
+def test_refuses_what_is_no_stress():
+    atoms = crystal()
+    atoms.calc = None
+    atoms.info["REF_energy"], atoms.info["REF_stress"] = 1.0, [1.0, 2.0]
+    with pytest.raises(InputError, match=r"`initial_structures` must .* six numbers or 3 x 3"):
+        read_crystals([atoms], EnergyLabels("REF_energy"))

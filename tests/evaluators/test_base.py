@@ -215,6 +215,47 @@ def test_wrong_forces_are_failures(structures, forces, reason):
     assert reason in found.reason
 
 
+CUBE = Atoms("Cu2", positions=[[0, 0, 0], [1, 1, 1]], cell=[2.0] * 3, pbc=True)
+
+
+def evaluated_stress(stress, atoms=CUBE):
+    return evaluate(returning(Evaluation(1.0, stress=stress)), from_ase([atoms]))
+
+
+def test_stresses_are_vectors_or_symmetric_matrices():
+    six = torch.arange(1.0, 7.0)
+    assert torch.equal(evaluated_stress(six).stress, six.double())
+    matrix = np.array([[1, 6, 5], [6, 2, 4], [5, 4, 3]])
+    assert torch.equal(evaluated_stress(matrix).stress, six.double())
+    assert evaluated_stress(None).stress is None
+
+
+def test_a_cluster_has_no_stress(structures):
+    found = evaluate(returning(Evaluation(1.0, stress=torch.ones(6))), structures)
+    assert isinstance(found, Evaluation)
+    assert found.stress is None
+
+
+@pytest.mark.parametrize(
+    ("stress", "reason"),
+    [
+        (torch.zeros(3), "the stress has the wrong shape: [3], not [6]"),
+        (3.0, "wrong shape: [1], not [6]"),
+        (torch.full((6,), math.nan), "the stress is not finite"),
+        (np.full((3, 3), np.inf), "the stress is not finite"),
+        (torch.full((6,), 3e5), "the stress is absurd: 300000 eV/Å³ on 4 Å³ per atom is more than"),
+        (np.triu(np.ones((3, 3))), "not symmetric"),
+        (np.full(6, 1j), "a complex number"),
+        (np.ma.masked_all(6), "a masked value"),
+        ("none", "not a number"),
+    ],
+)
+def test_wrong_stresses_are_failures(stress, reason):
+    found = evaluated_stress(stress)
+    assert isinstance(found, Failure)
+    assert reason in found.reason
+
+
 def test_wrong_properties_are_failures(structures):
     found = evaluate(returning(Evaluation(1.0, properties={"gap": "wide"})), structures)
     assert "not a number" in found.reason

@@ -15,7 +15,14 @@ from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
 
 from bostruct.errors import InputError
-from bostruct.evaluators import Calculator, Evaluation, Failure, Function, evaluate
+from bostruct.evaluators import (
+    Calculator,
+    Evaluation,
+    EvaluationContext,
+    Failure,
+    Function,
+    evaluate,
+)
 from bostruct.structures import from_ase
 
 PAIR = Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.5]])
@@ -50,6 +57,42 @@ def test_emt_agrees_with_ase():
     assert found.energy == atoms.get_potential_energy()
     assert np.array_equal(found.forces, atoms.get_forces())
     assert found.provenance == {"calculator": "ase.calculators.emt.EMT"}
+
+
+def squeezed_copper():
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_cell(atoms.cell @ np.array([[0.96, 0.02, 0], [0, 1.01, 0.03], [0, 0, 1.02]]), True)
+    return atoms
+
+
+def test_the_stress_of_a_crystal_is_that_of_ase():
+    atoms = squeezed_copper()
+    found = Calculator(EMT)(from_ase([atoms]))
+    atoms.calc = EMT()
+    assert np.array_equal(found.stress, atoms.get_stress())
+    assert Calculator(EMT, with_stress=False)(from_ase([atoms])).stress is None
+    assert Calculator(EMT, with_stress=False).description()["with_stress"] is False
+    assert "with_stress" not in Calculator(EMT).description()
+
+
+def test_a_campaign_asks_for_stresses_where_the_cell_varies():
+    crystal = from_ase([squeezed_copper()])
+    fixed, varies = EvaluationContext(0), EvaluationContext(0, with_stress=True)
+    assert evaluate(Calculator(EMT), crystal, context=fixed).stress is None
+    assert evaluate(Calculator(EMT), crystal, context=varies).stress is not None
+
+
+def test_a_calculator_without_stress_is_no_failure():
+    crystal = from_ase([squeezed_copper()])
+    found = evaluate(Calculator(EnergyOnly), crystal)
+    assert (found.energy, found.stress) == (1.5, None)
+
+
+def test_a_vacuum_box_has_no_stress():
+    assert Calculator(EMT, vacuum=8.0)(from_ase([PAIR])).stress is None
+    slab = bulk("Cu", cubic=True)
+    slab.pbc = (True, True, False)
+    assert Calculator(EMT, vacuum=8.0)(from_ase([slab])).stress is None
 
 
 def test_forces_on_fixed_atoms_are_those_of_the_potential():

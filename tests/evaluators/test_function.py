@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from bostruct.errors import InputError
@@ -30,6 +31,18 @@ def test_energy_and_forces():
     found = Function(lambda atoms: (1.0, -atoms.positions))(PAIR)
     assert np.array_equal(found.forces, [[0, 0, 0], [0, 0, -2.5]])
     assert Function(lambda atoms: (1.0, None))(PAIR).forces is None
+
+
+def test_energy_forces_and_stress():
+    crystal = from_ase(bulk("Cu"))
+    forces, six = np.zeros((1, 3)), np.arange(6.0)
+    found = evaluate(Function(lambda atoms: (1.0, forces, six)), crystal)
+    assert np.array_equal(found.stress, six)
+    answer = {"energy": 1.0, "stress": np.diag([1.0, 2.0, 3.0])}
+    found = evaluate(Function(lambda atoms: answer), crystal)
+    assert (found.stress.tolist(), found.properties) == ([1, 2, 3, 0, 0, 0], {})
+    found = evaluate(Function(lambda atoms: {"energy": 1.0, "stress": 3.0}), crystal)
+    assert (found.stress, found.properties) == (None, {"stress": 3.0})
 
 
 def test_evaluations_and_failures_pass():

@@ -59,19 +59,21 @@ def structures(draw, placeholder=True, wires=True):
         largest = np.abs(known["forces"]).max()
         if fixed and np.abs(known["forces"][fixed]).max() <= 1e-5 * largest:
             known["forces"][fixed] = max(largest, 1.0)  # zeros on fixed atoms are unknown
+    if draw(st.booleans()):
+        known["stress"] = np.array(draw(st.lists(REAL, min_size=6, max_size=6)))
     if known:
         atoms.calc = SinglePointCalculator(atoms, **known)
     return atoms
 
 
-def assert_equal(one, two, atol=0.0):
+def assert_equal(one, two, atol=0.0, names=("energy", "forces", "stress")):
     assert one.numbers.tolist() == two.numbers.tolist()
     np.testing.assert_allclose(one.positions, two.positions, rtol=0, atol=atol)
     np.testing.assert_allclose(one.cell, two.cell, rtol=0, atol=atol)
     assert one.pbc.tolist() == two.pbc.tolist()
     assert one.get_tags().tolist() == two.get_tags().tolist()
     assert fixed(one) == fixed(two)
-    for name in ("energy", "forces"):
+    for name in names:
         results = [{} if x.calc is None else x.calc.results for x in (one, two)]
         assert (name in results[0]) == (name in results[1])
         if name in results[0]:
@@ -97,7 +99,8 @@ def test_round_trip_through_pymatgen(images):
     batch = from_ase(images)
     back = to_ase(from_pymatgen(to_pymatgen(batch)))
     for one, two in zip(images, back, strict=True):
-        assert_equal(one, two, atol=1e-10)
+        assert_equal(one, two, atol=1e-10, names=("energy", "forces"))
+        assert two.calc is None or "stress" not in two.calc.results
 
 
 def test_reads_results_that_are_stored_and_no_others():
@@ -322,3 +325,20 @@ def test_labels_under_other_names():
     found = from_ase(atoms, energy_key="REF_energy")
     assert (found.energy.tolist(), found.forces.tolist()) == ([-3.0], [[1.0] * 3])
     assert from_ase(atoms, energy_key="REF_energy", forces_key="").forces is None
+
+
+def test_stress_is_that_of_the_calculator():
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=0)
+    atoms.set_cell(atoms.cell @ [[1, 0.02, 0], [0, 1.03, 0.01], [0.04, 0, 0.99]], scale_atoms=True)
+    atoms.calc = EMT()
+    voigt = atoms.get_stress()
+    batch = from_ase([atoms, molecule("H2O")])
+    assert np.array_equal(batch.stress[0].numpy(), voigt)
+    assert batch.stress[1].isnan().all()
+    assert np.array_equal(to_ase(batch)[0].get_stress(), voigt)
+    assert to_ase(batch)[1].calc is None
+    matrix = atoms.get_stress(voigt=False)
+    for value in (matrix, matrix.ravel()):
+        atoms.calc = SinglePointCalculator(atoms, stress=value)
+        assert np.array_equal(from_ase(atoms).stress[0].numpy(), voigt)

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 
+from bostruct.errors import InputError
 from bostruct.structures.energy_labels import EnergyLabels
 
 FORCES = np.arange(6.0).reshape(2, 3) + 1
@@ -100,3 +102,49 @@ def test_forces_of_fixed_atoms_are_unknown():
     forces = EnergyLabels("REF_energy").read(atoms)[1]
     assert np.isnan(forces[0]).all()
     assert forces[1].tolist() == [4, 5, 6]
+
+
+def test_stress_has_the_name_of_the_energy():
+    atoms = pair(["REF_energy"], energy=2.0, stress=np.arange(6.0))
+    assert EnergyLabels().read_stress(atoms).tolist() == [0, 1, 2, 3, 4, 5]
+    assert EnergyLabels("").read_stress(atoms) is None
+    assert EnergyLabels("REF_energy").read_stress(atoms) is None
+    atoms.info["REF_stress"] = [[1, 6, 5], [6, 2, 4], [5, 4, 3]]
+    assert EnergyLabels("REF_energy").read_stress(atoms).tolist() == [1, 2, 3, 4, 5, 6]
+    atoms.positions[1] += 0.1
+    assert EnergyLabels().read_stress(atoms) is None
+
+
+def test_refuses_what_is_no_stress():
+    atoms = pair(energy=2.0)
+    atoms.info["REF_stress"] = [1.0, 2.0]
+    with pytest.raises(InputError, match=r"`REF_stress` must be six numbers or 3 x 3, got shape"):
+        EnergyLabels("REF_energy").read_stress(atoms)
+
+
+def test_a_virial_is_minus_the_stress_times_the_volume():
+    atoms = bulk("Cu")
+    atoms.calc = SinglePointCalculator(atoms, energy=2.0)
+    six = np.arange(1.0, 7.0)
+    matrix = six[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3)
+    atoms.info["virial"] = -atoms.get_volume() * matrix
+    assert EnergyLabels().read_stress(atoms) == pytest.approx(six)
+    assert EnergyLabels(stress_key="").read_stress(atoms) is None
+    atoms.info["REF_energy"], atoms.info["dft_virial"] = 2.0, -atoms.get_volume() * six
+    assert EnergyLabels("REF_energy", stress_key="dft_virial").read_stress(atoms) == pytest.approx(
+        six
+    )
+    atoms.positions += 0.1  # `info` outlives a change of the positions
+    assert EnergyLabels().read_stress(atoms) is None
+
+
+def test_an_energy_is_no_stress():
+    atoms = pair(energy=2.0)
+    atoms.info["E_dft"] = 2.0
+    assert EnergyLabels("E_dft").read_stress(atoms) is None
+
+
+def test_a_cluster_has_no_virial():
+    atoms = pair()
+    atoms.info["REF_virial"] = np.ones(6)
+    assert EnergyLabels("REF_energy").read_stress(atoms) is None

@@ -23,6 +23,7 @@ def make(counts=(2, 3, 1), **changes):
         "tags": torch.arange(n) * 10,
         "energy": torch.arange(b).double(),
         "forces": torch.randn(n, 3, generator=generator).double(),
+        "stress": torch.randn(b, 6, generator=generator).double(),
     }
     return Structures(**values | changes)
 
@@ -54,10 +55,11 @@ def test_splits_into_what_cat_joins():
 
 
 def test_cat_of_known_and_unknown_results():
-    known, unknown = make((2,)), make((1,), energy=None, forces=None)
+    known, unknown = make((2,)), make((1,), energy=None, forces=None, stress=None)
     both = Structures.cat([unknown, known])
     assert both.energy.isnan().tolist() == [True, False]
     assert both.forces.isnan().all(-1).tolist() == [True, False, False]
+    assert both.stress.isnan().tolist() == [[True] * 6, [False] * 6]
     assert Structures.cat([unknown, unknown]).energy is None
 
 
@@ -103,6 +105,8 @@ def test_forgets_results():
     bare = make().without_results()
     assert bare.energy is None
     assert bare.forces is None
+    assert bare.stress is None
+    assert bare.value_or_nan("stress").isnan().tolist() == [[True] * 6] * 3
 
 
 def test_does_not_change():
@@ -125,6 +129,8 @@ def test_does_not_change():
         ({"energy": torch.zeros(4).double()}, ShapeError, "`energy` must have shape"),
         ({"energy": torch.zeros(3)}, InputError, "`energy` must be of dtype"),
         ({"forces": torch.zeros(6).double()}, ShapeError, "`forces` must have shape"),
+        ({"stress": torch.zeros(3, 3, 3).double()}, ShapeError, "`stress` must have shape"),
+        ({"stress": torch.zeros(3, 6)}, InputError, "`stress` must be of dtype"),
         ({"index": torch.tensor([0, 0, 2, 1, 1, 2])}, InputError, "be sorted"),
         ({"index": torch.tensor([0, 0, 1, 1, 1, 3])}, InputError, "0 to 2.*got 3"),
         ({"index": torch.tensor([0, 0, 0, 1, 1, 1])}, ShapeError, "Structure 2 has no"),

@@ -23,7 +23,9 @@ from bostruct.surrogates import (
 )
 from bostruct.surrogates.training_data import TrainingData
 from bostruct.testing import SurrogateContract, seeded_generator
+from bostruct.testing.central_differences import assert_gradient
 from bostruct.uncertainty import Prediction
+from tests.surrogates.crystals import VariableCell, crystals
 from tests.surrogates.dense import labelled
 from tests.surrogates.small import SMALL
 
@@ -153,3 +155,16 @@ def test_faults_are_seen(fault, test, structures):
     test(data=structures, model=Wrong(model, "none"))
     with pytest.raises(AssertionError):
         test(data=structures, model=Wrong(model, fault))
+
+
+@pytest.mark.parametrize("surrogate", [DeepEnsemble(SMALL, n_members=2), LocalGP()], ids=name)
+def test_posteriors_follow_the_cell(surrogate):
+    space = VariableCell(("Cu", "Au"))
+    model = surrogate.fit(crystals(["Cu", "Au"], 4), space)
+    X = space.sample(2, torch.Generator().manual_seed(0))
+
+    def value(X):
+        posterior = model.posterior(X.unsqueeze(-2))
+        return (posterior.mean + 2 * posterior.variance.sqrt()).sum()
+
+    assert_gradient(value, X, rtol=1e-4, atol=1e-5)

@@ -14,8 +14,10 @@ from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates import PairRepulsion
 from bostruct.surrogates.pair_repulsion import STRENGTH_FACTOR
 from tests.descriptors.soap.test_neighbor_vectors import CUTOFF, slabs
+from tests.surrogates.crystals import KINDS, assert_follows_cell, by_strain, crystals
 
 WALL = PairRepulsion(strength=20.0)
+RADII = torch.tensor([1.32, 1.36], dtype=torch.float64)
 R = 1.32  # radius of every atom in these tests, Å
 D = 2 * R
 
@@ -197,3 +199,30 @@ def test_listed_pairs_give_the_same_energies_and_gradients(fixed):
     assert float(force[moves].abs().max()) > 1
     torch.testing.assert_close(energy, expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(gradient[moves], force[moves], rtol=1e-12, atol=1e-11)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def some(request):
+    symbols, shape = KINDS[request.param]
+    return crystals(symbols, 3, shape=shape).without_results()
+
+
+def test_repulsion_follows_the_cell(some):
+    hard = PairRepulsion(strength=3.0, range_factor=1.3)
+    radii = RADII[(some.numbers == 79).long()]
+    assert_follows_cell(lambda structures: hard(structures, radii), some)
+    expected = by_strain(lambda structures: hard(structures, radii), some)
+    found = hard.strain_derivative(some, radii)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_repulsion_of_listed_pairs(some):
+    hard, radii = PairRepulsion(strength=3.0, range_factor=1.3), RADII[(some.numbers == 79).long()]
+    moved = replace(some, cell=some.cell.clone().requires_grad_())
+    spectra = SOAP((29, 79), 4.2).power_spectra(moved)
+    for found, expected in zip(
+        hard.listed_gradients(spectra, moved, radii),
+        hard.energy_and_gradients(moved, radii),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)

@@ -1,4 +1,4 @@
-"""Best trials of a campaign by energy, without doubts and duplicates."""
+"""Best trials of a campaign by energy, or enthalpy, without doubts and duplicates."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bostruct.campaign.records import Trial
 from bostruct.spaces import Space
 
 
-def believed_energy(trial: Trial) -> float:
-    """Return the energy of a trial, eV; infinity without one, or with a doubt about it."""
-    return math.inf if trial.energy is None or trial.doubt else trial.energy
+def believed_enthalpy(trial: Trial) -> float:
+    """Return the enthalpy of a trial, eV; infinity without one, or with a doubt about it."""
+    return math.inf if trial.enthalpy is None or trial.doubt else trial.enthalpy
 
 
 def best_trials(
     trials: Sequence[Trial],
     count: int,
     space: Space | None,
-    energies: Sequence[float] | None = None,
+    enthalpies: Sequence[float] | None = None,
 ) -> list[Trial]:
     """Return the trials of the best structures, best first, without doubts and duplicates.
 
@@ -29,9 +29,9 @@ def best_trials(
         trials: Trials in the order of their numbers, of which those with an energy count.
         count: Maximum number of structures.
         space: Space that tells duplicates; None keeps them.
-        energies: `believed_energy` of each trial, where it is at hand.
+        enthalpies: `believed_enthalpy` of each trial, where it is at hand.
     """
-    ranked = np.array([believed_energy(t) for t in trials] if energies is None else energies)
+    ranked = np.array([believed_enthalpy(t) for t in trials] if enthalpies is None else enthalpies)
     best: list[Trial] = []
     for i in ranked.argsort(kind="stable").tolist():
         if len(best) == count or ranked[i] == math.inf:

@@ -67,7 +67,7 @@ def name_for_database(name: str) -> str:
 
 
 def trial_to_atoms(trial: Trial) -> Atoms:
-    """Return the structure of a trial with its energy and forces, if it has them.
+    """Return the structure of a trial with its energy, forces and stress, if it has them.
 
     Raises:
         LogError: the log was opened without the space that decodes it.
@@ -79,6 +79,8 @@ def trial_to_atoms(trial: Trial) -> Atoms:
         results: dict[str, Any] = {"energy": trial.energy}
         if trial.forces is not None:
             results["forces"] = trial.forces.numpy()
+        if trial.stress is not None:
+            results["stress"] = trial.stress.numpy()
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
 
@@ -95,8 +97,8 @@ def first_difference(row: Atoms, trial: Trial) -> str:
     results = {} if row.calc is None else row.calc.results
     if results.get("energy") != trial.energy:
         return "energy"
-    if results and trial.forces is not None:
-        forces = torch.as_tensor(np.array(results.get("forces", ())))
-        if not torch.equal(forces, trial.forces):
-            return "forces"
+    for name, known in (("forces", trial.forces), ("stress", trial.stress)):
+        found = torch.as_tensor(np.array(results.get(name, ())))
+        if results and known is not None and not torch.equal(found, known):
+            return name
     return ""

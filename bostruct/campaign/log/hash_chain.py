@@ -31,10 +31,11 @@ KEY_COLUMNS = {
     "trial": ("number",),
     "outcome": ("trial", "position"),
     "attempt": ("trial", "attempt"),
+    "stress": ("trial",),
 }
 """Columns of the primary key, the first of each table, by the kind of a row."""
 
-CHECKSUM_KINDS = ("step", "trial", "outcome", "attempt")
+CHECKSUM_KINDS = ("step", "trial", "outcome", "attempt", "stress")
 """Kinds of rows that hold their own checksum."""
 
 MUTABLE_COLUMNS = {"step": ("seconds_log",)}
@@ -49,6 +50,7 @@ LABELS = {
     "trial": "trial {}",
     "outcome": "trial {}: the prediction of its outcome {}",
     "attempt": "trial {}: its attempt {}",
+    "stress": "the stress of trial {}",
     "upgrade": "the upgrade of log format {}",
 }
 """Phrase for a row by its kind; the entries of a campaign are the columns of its one row."""
@@ -124,6 +126,8 @@ def append_all_rows(connection: sqlite3.Connection) -> None:
     """Begin a chain with the rows that are there, inside the open transaction."""
     append_campaign(connection)
     for kind, columns in KEY_COLUMNS.items():
+        if not connection.execute(f"PRAGMA main.table_info(bostruct_{kind})").fetchall():
+            continue  # a log without stresses
         names = ", ".join(columns)
         for key in connection.execute(
             f"SELECT {names} FROM bostruct_{kind} ORDER BY {names}"

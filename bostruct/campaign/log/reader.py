@@ -36,6 +36,7 @@ from bostruct.campaign.log.run_folder import (
 )
 from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.log.schema_check import bounded_rows, check_tables
+from bostruct.campaign.log.stress_table import read_stresses
 from bostruct.campaign.number_ranges import NumberRanges
 from bostruct.campaign.records import (
     Attempt,
@@ -202,15 +203,21 @@ class Log:
         rows = self.query("SELECT * FROM bostruct_trial WHERE number = ?", number)
         query = "SELECT * FROM bostruct_outcome WHERE trial = ? ORDER BY position"
         outcomes = [] if self.optimization_config is None else self.query(query, number)
-        return records.trial_from_row(rows[0], tuple(map(records.outcome_from_row, outcomes)))
+        outcome_predictions = tuple(map(records.outcome_from_row, outcomes))
+        stress = read_stresses(self.query, number).get(number)
+        return records.trial_from_row(rows[0], outcome_predictions, stress)
 
     def _trials_from_rows(self, rows: Sequence[records.DatabaseRow]) -> list[Trial]:
         predictions: dict[int, list[OutcomePrediction]] = {}
         if self.optimization_config is not None:
             for row in self.query("SELECT * FROM bostruct_outcome ORDER BY trial, position"):
                 predictions.setdefault(row["trial"], []).append(records.outcome_from_row(row))
+        stresses = read_stresses(self.query)
         return [
-            records.trial_from_row(row, tuple(predictions.get(row["number"], ()))) for row in rows
+            records.trial_from_row(
+                row, tuple(predictions.get(row["number"], ())), stresses.get(row["number"])
+            )
+            for row in rows
         ]
 
     @cached_property
@@ -503,6 +510,8 @@ class Log:
         ]
         if self.optimization_config is not None:
             queries.append("SELECT * FROM bostruct_outcome ORDER BY trial, position")
+        if read_stresses(self.query):
+            queries.append("SELECT * FROM bostruct_stress ORDER BY trial")
         digest = hashlib.sha256(f"{to_canonical_json(self.description)}{self.seed}".encode())
         for query in queries:
             for row in self.query(query):

@@ -14,6 +14,7 @@ from typing import Final
 
 from bostruct.campaign.log.hot_journal import side_file
 from bostruct.campaign.log.schema import ADDED_TABLES, LOG_FORMAT, TABLE_DEFINITIONS
+from bostruct.campaign.log.stress_table import STRESS_TABLE
 from bostruct.errors import LogError
 
 ROW_BYTES: Final = 16
@@ -34,8 +35,12 @@ CONDITIONS: Final = {
         ),
     },
     "bostruct_step": {"number": "number >= 0"},
+    "bostruct_stress": {"stress": "length(stress) = 48"},
 }
 """Conditions on values, by table and column."""
+
+OPTIONAL_TABLES: Final = ("bostruct_stress",)
+"""Tables that a log may do without."""
 
 _TYPES: Final = {
     "INTEGER": "'integer'",
@@ -66,7 +71,7 @@ def check_tables(connection: sqlite3.Connection, file: Path, log_format: int) ->
             raise LogError(f"{file} has the {kind} {name}, which bostruct does not make.")
     for table in _expected_columns():
         if table not in stored:
-            if log_format < LOG_FORMAT:
+            if log_format < LOG_FORMAT or table in OPTIONAL_TABLES:
                 continue
             raise LogError(f"{file} has lost its table {table}.")
         _check_table(connection, file, table, log_format)
@@ -111,7 +116,7 @@ def _condition(table: str, column: str, declared: str, is_required: bool) -> str
 def _expected_columns() -> dict[str, dict[str, tuple[str, bool]]]:
     """Return the declared type of each column and whether it has a value, by table."""
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(TABLE_DEFINITIONS + ADDED_TABLES)
+        connection.executescript(TABLE_DEFINITIONS + ADDED_TABLES + STRESS_TABLE)
         query = "SELECT name FROM sqlite_master WHERE type = 'table'"
         tables = [name for (name,) in connection.execute(query)]
         return {

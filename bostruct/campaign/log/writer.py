@@ -40,6 +40,7 @@ from bostruct.campaign.log.run_folder import (
     prepare_to_write,
 )
 from bostruct.campaign.log.schema import LOG_FORMAT
+from bostruct.campaign.log.stress_table import STRESS_TABLE
 from bostruct.campaign.member_names import MEMBER_KEY, member_names
 from bostruct.campaign.number_ranges import NumberRanges
 from bostruct.campaign.records import (
@@ -410,7 +411,11 @@ class LogWriter(Log):
         if isinstance(result, Failure):
             values |= {"state": "failed", "reason": result.reason, "retryable": result.retryable}
         else:
-            done = replace(trial, energy=result.energy, forces=result.forces)
+            done = replace(trial, energy=result.energy, forces=result.forces, stress=result.stress)
+            if result.stress is not None:
+                self._writing_connection.execute(STRESS_TABLE)
+                stress = records.to_bytes(result.stress)
+                self._insert_row("stress", {"trial": number, "stress": stress})
             member = {MEMBER_KEY: trial.member} if trial.member else {}
             values |= {
                 "state": "done",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,12 +12,14 @@ from bostruct.acquisition import AcquisitionContext
 from bostruct.campaign.analysis.outcome_table import ENERGY
 from bostruct.campaign.analysis.recalibration import NO_RECALIBRATION, Recalibration
 from bostruct.campaign.components import CampaignComponents
+from bostruct.campaign.enthalpy import pressure_energy, pressure_of
 from bostruct.campaign.planning.posterior_tensors import PREDICTION_CHUNK_SIZE, evaluate_in_chunks
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import Trial
 from bostruct.runtime.rng import derive_seed
 from bostruct.surrogates import FittedModel, TrainingData
+from bostruct.surrogates.botorch_models.offset_model import OffsetModel
 from bostruct.surrogates.botorch_models.recalibrated_model import RecalibratedModel
 
 
@@ -27,8 +30,8 @@ def acquisition_context(
 
     Args:
         step: The step.
-        model: The model fitted to `data`.
-        data: The training data.
+        model: The model fitted to the energies.
+        data: The training data, with enthalpies as Y.
         known: The trials that they are of.
     """
     seed = derive_seed(step.seed, step.number, "acquisition", bits=31)
@@ -36,7 +39,7 @@ def acquisition_context(
     if objectives is None:
         energies = data.Y.squeeze(-1)
         return AcquisitionContext(
-            recalibrated_model(step, model, (ENERGY,)),
+            enthalpy_model(step, recalibrated_model(step, model, (ENERGY,))),
             X_baseline=data.X,
             Y=energies,
             best_f=float(energies.min()),
@@ -77,6 +80,12 @@ def recalibrated_model(step: StepContext, model: FittedModel, names: Sequence[st
     shift = torch.tensor([each.limited_shift for each in found], dtype=torch.float64)
     scale = torch.tensor([each.widened_scale for each in found], dtype=torch.float64)
     return RecalibratedModel(model, shift, scale)
+
+
+def enthalpy_model(step: StepContext, model: FittedModel) -> FittedModel:
+    """Return a model of the energy as one of the enthalpy; itself where there is no pressure."""
+    space = step.components.space
+    return OffsetModel(model, partial(pressure_energy, space)) if pressure_of(space) else model
 
 
 def recalibrations(

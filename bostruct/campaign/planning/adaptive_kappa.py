@@ -50,13 +50,13 @@ def adapt_kappa_factor(trials: Sequence[Trial], columns: TrialColumns | None = N
 
 
 def _adapt(state: tuple[float, float], trial: Trial) -> tuple[float, float]:
-    """Return the factor and the lowest energy after a trial."""
+    """Return the factor and the lowest enthalpy after a trial."""
     factor, best = state
-    if trial.energy is None or trial.doubt:
+    if trial.enthalpy is None or trial.doubt:
         return state
     z = z_score(trial)
     sigma = math.sqrt(trial.predictive_variance or 0.0)
-    if z is not None and trial.energy >= best - MIN_IMPROVEMENT * sigma:
+    if z is not None and trial.enthalpy >= best - MIN_IMPROVEMENT * sigma:
         factor *= DECREASE_FACTOR if z > 1 else INCREASE_FACTOR
         factor = min(max(factor, KAPPA_FACTOR_RANGE[0]), KAPPA_FACTOR_RANGE[1])
-    return factor, min(best, trial.energy)
+    return factor, min(best, trial.enthalpy)

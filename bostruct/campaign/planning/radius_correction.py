@@ -144,7 +144,7 @@ def _is_dissociated(trial: Trial) -> bool:
 
 
 def _energy_and_number(trial: Trial) -> tuple[float, int]:
-    return math.inf if trial.energy is None else trial.energy, trial.number
+    return math.inf if trial.enthalpy is None else trial.enthalpy, trial.number
 
 
 def _outside(ratios: Mapping[str, float], allowed: tuple[float, float]) -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from bostruct.campaign.enthalpy import has_variable_cell
+from bostruct.campaign.enthalpy_gradient import enthalpy_gradient
 from bostruct.campaign.planning.posterior_tensors import posterior_mean_variance
 from bostruct.campaign.planning.retries import retry_candidates
 from bostruct.campaign.planning.step_context import StepContext
@@ -26,7 +28,9 @@ PROMISING_ENERGY_GAIN = 0.008
 below the lowest."""
 
 
-def resampling_scale(structures: Structures, space: Space) -> ProblemScale:
+def resampling_scale(
+    structures: Structures, space: Space, enthalpies: Tensor | None = None
+) -> ProblemScale:
     """Return the scale of the lower half of the energies: what a search has come down to.
 
     The first structures of a stiff potential are so high that in their scale nothing would be left
@@ -35,10 +39,11 @@ def resampling_scale(structures: Structures, space: Space) -> ProblemScale:
     Args:
         structures: All known structures, with energies.
         space: Space of the structures.
+        enthalpies: `[t]` eV, by which the lower half is told; the energies where None.
     """
-    energy = structures.energy
-    assert energy is not None
-    return problem_scale(structures[energy <= energy.median()], space)
+    value = structures.energy if enthalpies is None else enthalpies
+    assert value is not None
+    return problem_scale(structures[value <= value.median()], space)
 
 
 def resampling_rules(
@@ -56,8 +61,8 @@ def resampling_rules(
 
     Args:
         step: The step.
-        model: The fitted model.
-        data: The training data: the known ones of `trials`, in their order.
+        model: The fitted model, of the enthalpy.
+        data: The training data, with enthalpies: the known ones of `trials`, in their order.
         trials: All so far in the order asked.
         X_candidates: `[c, d]` the candidates.
         scale: Scale of `resampling_scale`; None with objectives.
@@ -80,7 +85,11 @@ def resampling_rules(
         return X_evaluated, None, promising
     flags = torch.ones(len(trials), dtype=torch.bool)
     known = torch.tensor(step.columns.each("is known", trials, is_known))
-    flags[known] = torch.tensor(is_relaxed(data.structures, scale))
+    if has_variable_cell(space):
+        relaxed = is_crystal_relaxed(space, data.X, data.structures, scale)
+    else:
+        relaxed = is_relaxed(data.structures, scale)
+    flags[known] = torch.tensor(relaxed)
     return X_evaluated, flags[kept], promising
 
 
@@ -91,6 +100,24 @@ def is_relaxed(structures: Structures, scale: ProblemScale) -> list[bool]:
     size = structures.forces.abs().amax(-1).masked_fill(structures.fixed, 0)
     largest = size.new_zeros(len(structures))
     largest = largest.scatter_reduce(0, structures.index, size, "amax")
+    return (largest < RELAXED_MAX_FORCE * scale.force).tolist()
+
+
+def is_crystal_relaxed(
+    space: Space, X: Tensor, structures: Structures, scale: ProblemScale
+) -> list[bool]:
+    """Return which crystals are close to a minimum in atoms and cell together.
+
+    Where symmetry leaves no forces the stress tells; without forces or stress it is not known.
+
+    Args:
+        space: Space with a variable cell.
+        X: `[t, d]` coordinates.
+        structures: The t structures with what is known of them.
+        scale: Scale of `resampling_scale`.
+    """
+    forces, stress = (structures.value_or_nan(name) for name in ("forces", "stress"))
+    largest = enthalpy_gradient(space, X, forces, stress).abs().amax(-1)
     return (largest < RELAXED_MAX_FORCE * scale.force).tolist()
 
 

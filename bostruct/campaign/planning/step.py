@@ -11,7 +11,11 @@ from torch import Tensor
 from bostruct.campaign.initial_structures import InitialData
 from bostruct.campaign.learned_objectives import LearnedObjectives
 from bostruct.campaign.log.schema import LOG_FORMAT
-from bostruct.campaign.planning.acquisition_context import acquisition_context, search_ranking
+from bostruct.campaign.planning.acquisition_context import (
+    acquisition_context,
+    enthalpy_model,
+    search_ranking,
+)
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.batch_selection import select_batch
 from bostruct.campaign.planning.feasibility import infeasible_candidates
@@ -23,7 +27,11 @@ from bostruct.campaign.planning.resampling import resampling_rules, resampling_s
 from bostruct.campaign.planning.search_scale import scaled_search
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.step_metrics import step_metrics
-from bostruct.campaign.planning.training_data import has_enough_values, training_data
+from bostruct.campaign.planning.training_data import (
+    has_enough_values,
+    training_data,
+    with_enthalpies,
+)
 from bostruct.campaign.records import OPEN_STATES, PlannedStep, Trial
 from bostruct.runtime.device import synchronized_time
 from bostruct.runtime.rng import seeded_global_rng
@@ -103,6 +111,7 @@ def _model_step(
     space, objectives = step.components.space, step.components.learned_objectives
     model = fit_surrogate(step.components.surrogate, data, space)
     fitted = synchronized_time(step.device)
+    data = with_enthalpies(step, data)
     context = acquisition_context(step, model, data, known)
     pending = step.columns.select("is open", trials, lambda trial: trial.state in OPEN_STATES)
     all_context = context
@@ -118,8 +127,11 @@ def _model_step(
         search_ranking(step, context, known),
         step.generator_for("search"),
     )
-    low = None if data.structures is None else resampling_scale(data.structures, space)
-    rules = resampling_rules(step, model, data, trials, candidates.X, low)
+    low = None
+    if data.structures is not None:
+        low = resampling_scale(data.structures, space, data.Y.squeeze(-1))
+    judge = enthalpy_model(step, model)
+    rules = resampling_rules(step, judge, data, trials, candidates.X, low)
     infeasible = infeasible_candidates(step, trials, candidates)
     candidates, selected, values = select_batch(
         step, candidates, acquisition, *rules, infeasible=infeasible

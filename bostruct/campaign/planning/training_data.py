@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bostruct.campaign.analysis.outcome_table import ENERGY, check_learnable
+from bostruct.campaign.enthalpy import pressure_energy, pressure_of
 from bostruct.campaign.initial_structures import MIN_ENERGIES
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Trial
@@ -37,6 +39,14 @@ def training_data(step: StepContext, known: Sequence[Trial]) -> TrainingData:
     check_learnable(known, config, names)
     Y = step.columns.outcomes(known, config).to(X)
     return TrainingData(X, Y[:, objectives.learned_columns], names)
+
+
+def with_enthalpies(step: StepContext, data: TrainingData) -> TrainingData:
+    """Return training data of an energy with the enthalpies as Y; unchanged without a pressure."""
+    space = step.components.space
+    if not pressure_of(space):
+        return data
+    return replace(data, Y=data.Y + pressure_energy(space, data.X).unsqueeze(-1))
 
 
 def has_enough_values(data: TrainingData) -> bool:

@@ -38,8 +38,8 @@ class RelaxationTrajectory(NamedTuple):
 
     @property
     def lowest(self) -> Trial:
-        """Trial of the lowest energy."""
-        return min(self.evaluated, key=lambda trial: (trial.energy, trial.number))
+        """Trial of the lowest enthalpy."""
+        return min(self.evaluated, key=lambda trial: (trial.enthalpy, trial.number))
 
 
 @final
@@ -120,14 +120,14 @@ class RelaxationQueue:
     def _make_report(self, trajectory: RelaxationTrajectory, state: str) -> RelaxationReport:
         converged = self._converged_trial(trajectory)
         end = converged or trajectory.lowest
-        assert trajectory.start.energy is not None
-        assert end.energy is not None
+        assert trajectory.start.enthalpy is not None
+        assert end.enthalpy is not None
         return RelaxationReport(
             trial=trajectory.start.number,
-            energy=trajectory.start.energy,
+            energy=trajectory.start.enthalpy,
             n_evaluations=len(trajectory.steps),
             relaxed_trial=end.number,
-            relaxed_energy=end.energy,
+            relaxed_energy=end.enthalpy,
             max_force=self._max_forces[end.number],
             converged=converged is not None,
             state=state or self._final_state(trajectory) or self._unfinished_state(trajectory),
@@ -179,7 +179,7 @@ class RelaxationQueue:
         ends = {t.start.number: self._converged_trial(t) for t in self.trajectories}
         selected: list[RelaxationTrajectory] = []
         for trajectory in sorted(
-            self.trajectories, key=lambda t: (t.lowest.energy, t.start.number)
+            self.trajectories, key=lambda t: (t.lowest.enthalpy, t.start.number)
         ):
             if len(selected) == self.final_relaxation.n_structures:
                 break

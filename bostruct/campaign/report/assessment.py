@@ -34,6 +34,7 @@ from bostruct.campaign.analysis.calibration import (
 )
 from bostruct.campaign.analysis.energy_comparison import EnergyComparison
 from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_predictions
+from bostruct.campaign.enthalpy import PRESSURE_ENERGY, pressure_energy, pressure_of
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.member_names import member_names
 from bostruct.campaign.records import Trial
@@ -50,20 +51,22 @@ class RankedStructure:
     Attributes:
         trial: Number of the trial.
         energy: Energy, eV.
-        energy_above_best: Energy less that of the best structure, eV.
+        energy_above_best: Energy, or enthalpy under a pressure, less that of the best, eV.
         logged_prediction: Prediction before the evaluation; None without one.
+        enthalpy: Enthalpy, eV; None where there is no pressure.
     """
 
     trial: int
     energy: float
     energy_above_best: float
     logged_prediction: LoggedPrediction | None
+    enthalpy: float | None = None
 
 
 @final
 @dataclass(frozen=True)
 class EnergyDifference:
-    """Energy of one trial less that of another.
+    """Energy of one trial less that of another, of enthalpies under a pressure.
 
     Attributes:
         trial: Number of the trial.
@@ -90,7 +93,7 @@ class UnevaluatedCandidate:
     Attributes:
         candidate_index: Row among the candidates of the step.
         generator: Name of the generator that proposed the structure.
-        prediction: Predicted energy, with observation noise.
+        prediction: Predicted energy, or enthalpy under a pressure, with observation noise.
         name: Name of the structure in a discrete space, "" without one.
     """
 
@@ -171,8 +174,9 @@ def _rank_structures(
         RankedStructure(
             trial=trial.number,
             energy=_energy(trial),
-            energy_above_best=_energy(trial) - _energy(best[0]),
+            energy_above_best=_enthalpy(trial) - _enthalpy(best[0]),
             logged_prediction=by_trial.get(trial.number),
+            enthalpy=trial.enthalpy if PRESSURE_ENERGY in trial.properties else None,
         )
         for trial in best
     )
@@ -187,14 +191,16 @@ def _energy_differences(
 ) -> tuple[EnergyDifference, ...]:
     if len(best) < 2:
         return ()
-    mean = (comparison.mean - comparison.mean[0]).tolist()
+    known = comparison.mean.new_tensor([t.properties.get(PRESSURE_ENERGY, 0.0) for t in best])
+    enthalpies = comparison.mean + known
+    mean = (enthalpies - enthalpies[0]).tolist()
     latent_variances = _difference_variances(comparison.latent_covariance)
     variances = _difference_variances(comparison.covariance)
     return tuple(
         EnergyDifference(
             trial=trial.number,
             reference_trial=best[0].number,
-            energy=_energy(trial) - _energy(best[0]),
+            energy=_enthalpy(trial) - _enthalpy(best[0]),
             prediction=calibration.predict(mean[i], variances[i], eps),
             latent_sigma=calibration.sigma_factor * math.sqrt(latent_variances[i]),
             in_training_set={trial.number, best[0].number} <= set(training_trials),
@@ -222,6 +228,8 @@ def _unevaluated_candidates(
     q = calibration.quantile(eps)
     width = q if math.isfinite(q) else calibration.sigma_factor
     mean, variance = tensors["candidates.mean"], tensors["candidates.predictive_variance"]
+    if pressure_of(space):
+        mean = mean + pressure_energy(space, tensors["candidates.X"]).to(mean)
     X, order = tensors["candidates.X"], width * variance.sqrt() - mean  # lowest ends first
     rows = select_unevaluated(X, order, count, space, X_evaluated)
     names = member_names(space, X[rows])
@@ -231,6 +239,11 @@ def _unevaluated_candidates(
         )
         for i, name in zip(rows.tolist(), names, strict=True)
     )
+
+
+def _enthalpy(trial: Trial) -> float:
+    assert trial.enthalpy is not None
+    return trial.enthalpy
 
 
 def _energy(trial: Trial) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.outcome_table import outcome_values
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint
+from bostruct.campaign.enthalpy import PRESSURE_ENERGY
 from bostruct.campaign.log.ase_rows import AseRows, name_for_database
 from bostruct.campaign.log.malformed_log import CONTENT_ERRORS, reads_log
 from bostruct.campaign.log.reader import Log
@@ -175,7 +176,7 @@ def images_to_export(
         raise LogError(f"{log.folder} has no energy yet: there is nothing to export.")
     trials = log.trial_records()
     if not include_all and log.optimization_config is None:
-        known = [(trial.energy, trial.number) for trial in trials if trial.is_known]
+        known = [(trial.enthalpy, trial.number) for trial in trials if trial.is_known]
         if not known:
             raise LogError(f"{log.folder}: every energy is doubted, see `bostruct show`.")
         numbers = {min(known)[1]: numbers[min(known)[1]]}
@@ -237,6 +238,7 @@ def _trial_info(trial: Trial, prediction: CalibratedPrediction | None) -> dict[s
     }
     info |= {"name": trial.member} if trial.member else {}
     info |= {"doubt": trial.doubt} if trial.doubt else {}
+    info |= {"enthalpy": trial.enthalpy} if PRESSURE_ENERGY in trial.properties else {}
     if prediction is None:
         return info
     numbers = {

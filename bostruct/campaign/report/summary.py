@@ -11,6 +11,7 @@ from bostruct.campaign.analysis.absurd_energies import absurd_sentence
 from bostruct.campaign.analysis.bound_diagnosis import bound_sentences
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.radius_diagnosis import radius_sentence
+from bostruct.campaign.enthalpy import PRESSURE_ENERGY
 from bostruct.campaign.log.lock import is_locked
 from bostruct.campaign.log.malformed_log import reads_log
 from bostruct.campaign.log.reader import Log
@@ -90,7 +91,7 @@ class StepSummary:
 @final
 @dataclass(frozen=True)
 class BestEvaluation:
-    """Trial of the lowest energy.
+    """Trial of the lowest energy, under a pressure of the lowest enthalpy.
 
     Attributes:
         energy: Energy, eV.
@@ -98,6 +99,7 @@ class BestEvaluation:
         step: Number of the step.
         trial: Number of the trial.
         generator: Name of the generator that proposed the structure.
+        enthalpy: Enthalpy, eV; None where there is no pressure.
     """
 
     energy: float
@@ -105,6 +107,12 @@ class BestEvaluation:
     step: int
     trial: int
     generator: str
+    enthalpy: float | None = None
+
+    @property
+    def value(self) -> float:
+        """Quantity that is minimized, eV: the energy, or the enthalpy under a pressure."""
+        return self.energy if self.enthalpy is None else self.enthalpy
 
 
 @final
@@ -288,18 +296,21 @@ def summarize(log: Log) -> CampaignSummary:
 def best_evaluation(
     finished: Sequence[Trial], initial_data: Sequence[Trial] = ()
 ) -> BestEvaluation | None:
-    """Return the trial of the lowest energy, of equal ones the first; None without an energy.
+    """Return the trial of the lowest enthalpy, of equal ones the first; None without an energy.
 
     Doubted energies do not count.
     """
     numbered = [(None, trial) for trial in initial_data] + list(enumerate(finished, 1))
-    energies = [
-        (t.energy, t.number, i, t) for i, t in numbered if t.energy is not None and not t.doubt
+    known = [
+        (t.enthalpy, t.number, i, t) for i, t in numbered if t.enthalpy is not None and not t.doubt
     ]
-    if not energies:
+    if not known:
         return None
-    energy, number, evaluation, trial = min(energies, key=lambda item: item[:2])
-    return BestEvaluation(energy, evaluation, trial.step, number, trial.generator)
+    enthalpy, number, evaluation, trial = min(known, key=lambda item: item[:2])
+    assert trial.energy is not None
+    has_pressure = PRESSURE_ENERGY in trial.properties
+    place = (evaluation, trial.step, number, trial.generator)
+    return BestEvaluation(trial.energy, *place, enthalpy if has_pressure else None)
 
 
 def total_seconds(

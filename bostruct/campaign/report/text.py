@@ -57,10 +57,22 @@ def _best_text(summary: CampaignSummary, best: BestEvaluation | None) -> str:
     if best is None:
         return f"No energy in {summary.n_evaluations} evaluations."
     counts = f"{summary.n_evaluations} ({summary.n_failed} failed)"
-    text = f"Best energy {best.energy:.6f} eV{_name_text(best, summary.names)}, "
+    text = f"Best {_value_text(best)}{_name_text(best, summary.names)}, "
     if best.evaluation is None:
         return f"{text}given; {counts} evaluations."
     return f"{text}evaluation {best.evaluation} of {counts}, step {best.step}."
+
+
+def _value_text(best: BestEvaluation) -> str:
+    """Return the quantity that is minimized by name, with its value."""
+    name = "energy" if best.enthalpy is None else "enthalpy"
+    return f"{name} {best.value:.6f} eV"
+
+
+def _best_value(best: BestEvaluation) -> str:
+    """Return the energy of the best structure, after its enthalpy under a pressure."""
+    energy = f"{best.energy:.6f} eV"
+    return energy if best.enthalpy is None else f"enthalpy {best.enthalpy:.6f} eV, energy {energy}"
 
 
 def summary_text(summary: CampaignSummary) -> str:
@@ -134,9 +146,9 @@ def _energy_lines(energy: EnergySummary, names: Mapping[int, str]) -> list[str]:
     if best is None:
         text = "none yet"
     elif best.evaluation is None:
-        text = f"{best.energy:.6f} eV{_name_text(best, names)}, given"
+        text = f"{_best_value(best)}{_name_text(best, names)}, given"
     else:
-        text = f"{best.energy:.6f} eV{_name_text(best, names)}, evaluation {best.evaluation}, "
+        text = f"{_best_value(best)}{_name_text(best, names)}, evaluation {best.evaluation}, "
         text += f"step {best.step}, {best.generator}"
     return [
         f"best         {text}",
@@ -228,10 +240,11 @@ def _best_structure_lines(
     if not assessment.best:
         return []
     model = {difference.trial: difference.prediction for difference in assessment.differences}
+    above_name = "above" if assessment.best[0].enthalpy is None else "H above"
     lines = [
         "",
         f"trial  {_name_cell('name', width)}{'energy, eV':<16}  {'predicted before':<18}  "
-        f"{'90 %':<20}  {'above':<9}  by the last model",
+        f"{'90 %':<20}  {above_name:<9}  by the last model",
     ]
     for structure in assessment.best:
         logged = structure.logged_prediction
@@ -259,10 +272,11 @@ def _unevaluated_text(assessment: Assessment, best: BestEvaluation | None) -> st
     candidate = assessment.unevaluated[0]
     prediction = candidate.prediction
     name = f"{candidate.name}, " if candidate.name else ""
-    text = f"lowest {_format_prediction(prediction)} eV, {name}by {candidate.generator}"
+    quantity = "enthalpy " if best is not None and best.enthalpy is not None else ""
+    text = f"lowest {quantity}{_format_prediction(prediction)} eV, {name}by {candidate.generator}"
     if prediction.low is None or best is None:
         return text
-    verdict = "may" if prediction.low < best.energy else "would not"
+    verdict = "may" if prediction.low < best.value else "would not"
     return f"{text}; 90 %: {_format_interval(prediction)}, {verdict} be below the best"
 
 

@@ -42,16 +42,43 @@ class FixedEnvironment:
 
 @final
 @dataclass(frozen=True, eq=False)
+class LatticeShifts:
+    """Whole lattice vectors to the neighbors, for gradients by the cell.
+
+    Attributes:
+        shift: `[r, k, 3]`, whole lattice vectors from the atom to its image.
+        index: `[r]`, structure of each row.
+        n_structures: number b of structures.
+    """
+
+    shift: Tensor
+    index: Tensor
+    n_structures: int
+
+    def cell_gradient(self, by_vector: Tensor) -> Tensor:
+        """Return the gradient by the lattice vectors, `[b, 3, 3]`.
+
+        Args:
+            by_vector: `[r, k, 3]`, gradient by the vectors to the neighbors.
+        """
+        rows = self.shift.mT @ by_vector  # [r, 3, 3]
+        return rows.new_zeros(self.n_structures, 3, 3).index_add(0, self.index, rows)
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class NeighborVectors:
     """Padded neighbor table with a row for each of r atoms, by default for all.
 
     Attributes:
         neighbor: `[r, k]`, index of the atom that a neighbor is an image of.
-        offset: `[r, k, 3]` Å, lattice translation to the image; None if there are no images.
+        offset: `[r, k, 3]` Å, lattice translation to the image, differentiable in the cell; None if
+            there are no images.
         mask: `[r, k]`, true for entries that hold a neighbor.
         species_index: `[n]`, index of the species of each atom.
         fixed_environment: environment of fixed atoms, whose pairs are not listed.
         center: `[r]`, index of the atom of each row; None if all atoms have one.
+        shifts: Whole lattice vectors to the neighbors, where the cell requires a gradient; or None.
     """
 
     neighbor: Tensor
@@ -60,6 +87,7 @@ class NeighborVectors:
     species_index: Tensor
     fixed_environment: FixedEnvironment | None = None
     center: Tensor | None = None
+    shifts: LatticeShifts | None = None
 
     @classmethod
     def from_structures(
@@ -91,10 +119,12 @@ class NeighborVectors:
             neighbor, shift, mask = neighbor_table(
                 structures, cutoff, skip_fixed_pairs=fixed_environment is not None
             )
-        cell = structures.cell
-        same_cell = bool((cell == cell[:1]).all())
+        cell, shifts = structures.cell, None
+        if cell.requires_grad:
+            shifts = LatticeShifts(shift, index, len(structures))
+        same_cell = shifts is None and bool((cell == cell[:1]).all())
         offset = shift @ (cell[0] if same_cell else cell[index])
-        return cls(neighbor, offset, mask, species_index, fixed_environment, center)
+        return cls(neighbor, offset, mask, species_index, fixed_environment, center, shifts)
 
     @property
     def neighbor_species(self) -> Tensor:

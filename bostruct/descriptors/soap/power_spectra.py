@@ -62,14 +62,40 @@ class PowerSpectra:
         Args:
             g: `[r, f]`, gradient with respect to the features.
         """
+        return self._vector_jacobian_product(
+            g, self.neighbors.neighbor, self.center, len(self.neighbors.species_index)
+        )
+
+    def gradients(self, g: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradient of sum(g features) by positions, and by the vectors to neighbors.
+
+        Args:
+            g: `[r, f]`, gradient with respect to the features.
+
+        Returns:
+            `[n, 3]` and `[r, k, 3]`, 1/Å.
+        """
+        r, k = self.neighbors.neighbor.shape
+        rows = torch.arange(r)
+        each_its_own = r + torch.arange(r * k).view(r, k)
+        both = self._vector_jacobian_product(g, each_its_own, rows, r + r * k)
+        by_positions = both.new_zeros(len(self.neighbors.species_index), 3)
+        by_positions.index_add_(0, self.center, both[:r])
+        by_positions.index_add_(0, self.neighbors.neighbor.flatten(), both[r:])
+        return by_positions, both[r:].view(r, k, 3)
+
+    def _vector_jacobian_product(
+        self, g: Tensor, neighbor: Tensor, center: Tensor, n_atoms: int
+    ) -> Tensor:
+        """Return the gradient `[n_atoms, 3]` 1/Å by atoms at the ends of all vectors."""
         _, M, N, A = self.constants
         gradient = power_spectrum_numba.power_spectrum_vjp(
             g.contiguous().numpy(),
             self.vectors.numpy(),
             self.neighbor_species.numpy(),
-            self.neighbors.neighbor.contiguous().numpy(),
-            self.center.numpy(),
-            len(self.neighbors.species_index),
+            neighbor.contiguous().numpy(),
+            center.numpy(),
+            n_atoms,
             M,
             N,
             A,

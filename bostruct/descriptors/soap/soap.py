@@ -33,31 +33,13 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors.soap import basis_numba, power_spectrum_numba
+from bostruct.descriptors.soap.descriptor_gradients import DescriptorGradients
 from bostruct.descriptors.soap.neighbor_vectors import FixedEnvironment, NeighborVectors
 from bostruct.descriptors.soap.power_spectra import Constants, PowerSpectra
 from bostruct.descriptors.soap.radial_basis import RadialBasis
 from bostruct.descriptors.soap.spherical_harmonics import SphericalHarmonics
 from bostruct.errors import InputError, check_count, check_positive, error_message
 from bostruct.structures import FixedAtoms, Structures, shared_fixed_atoms
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class DescriptorGradients:
-    """Descriptor and its derivatives with respect to neighbor vectors.
-
-    Attributes:
-        features: `[n, f]`, descriptor of each atom.
-        center: `[p]`, index of the central atom of each pair.
-        neighbor: `[p]`, index of the neighbor of each pair.
-        gradients: `[p, 3, f]` 1/Å, derivative of `features[center]` with respect to the
-            vector from `center` to `neighbor`. Moving `center` has the opposite effect.
-    """
-
-    features: Tensor
-    center: Tensor
-    neighbor: Tensor
-    gradients: Tensor
 
 
 @final
@@ -107,7 +89,7 @@ class SOAP:
     def __call__(
         self, structures: Structures, fixed_environment: FixedEnvironment | None = None
     ) -> Tensor:
-        """Return the features `[n, f]`, twice differentiable in the positions.
+        """Return the features `[n, f]`, twice differentiable in the positions and the cell.
 
         Args:
             structures: batch with n atoms in total.
@@ -137,7 +119,9 @@ class SOAP:
         if structures.device.type != "cpu":
             P = self._tensor_spectrum(structures.positions, neighbors)
             return P, torch.ones_like(species_index, dtype=torch.bool)
-        P, length = _PowerSpectrumFunction.apply(structures.positions, self, neighbors)  # type: ignore[no-untyped-call]
+        P, length = _PowerSpectrumFunction.apply(  # type: ignore[no-untyped-call]
+            structures.positions, neighbors.offset, self, neighbors
+        )
         return P, length != 0
 
     def power_spectra(
@@ -160,7 +144,7 @@ class SOAP:
         return self._power_spectra(structures.positions.detach(), neighbors)
 
     def _power_spectra(self, positions: Tensor, neighbors: NeighborVectors) -> PowerSpectra:
-        V = (neighbors.vectors(positions) / self.cutoff).contiguous()
+        V = (neighbors.vectors(positions).detach() / self.cutoff).contiguous()
         neighbor_species = neighbors.neighbor_species.contiguous()
         P, C, lengths = self._numba_spectrum(V, neighbor_species, neighbors)
         arrays = P, C, lengths, V, neighbor_species, neighbors
@@ -256,7 +240,8 @@ class SOAP:
         dP = self._spectrum_gradients(dC / self.cutoff, C[center])
         along = (dP @ P[center].unsqueeze(-1)).squeeze(-1)  # [p, 3]
         dP = (dP - along.unsqueeze(-1) * P[center].unsqueeze(1)) / length[center, None]
-        return DescriptorGradients(P, center, neighbor[center, column], dP)
+        V = vectors[center, column] * self.cutoff
+        return DescriptorGradients(P, center, neighbor[center, column], dP, V)
 
     def _numba_gradients(self, neighbors: NeighborVectors, vectors: Tensor) -> DescriptorGradients:
         V = vectors.detach().contiguous()
@@ -280,7 +265,8 @@ class SOAP:
             length.numpy(),
             dP.numpy(),
         )
-        return DescriptorGradients(P, center, neighbors.neighbor[center, column], dP)
+        V = V[center, column] * self.cutoff
+        return DescriptorGradients(P, center, neighbors.neighbor[center, column], dP, V)
 
     def species_index(self, numbers: Tensor) -> Tensor:
         """Return the position of each atomic number in `species`, `[n]`.
@@ -447,7 +433,7 @@ class SOAP:
 
 @final
 class _PowerSpectrumFunction(torch.autograd.Function):
-    """Compiled power spectrum of positions, with its gradient; and the norms.
+    """Compiled power spectrum of positions and lattice translations, with its gradient; and norms.
 
     Gradients with a fixed environment lack the contributions of pairs of fixed atoms.
     """
@@ -456,9 +442,11 @@ class _PowerSpectrumFunction(torch.autograd.Function):
     def forward(
         ctx: Any,  # noqa: ANN401 - torch's
         positions: Tensor,
+        offset: Tensor | None,
         soap: SOAP,
         neighbors: NeighborVectors,
     ) -> tuple[Tensor, Tensor]:
+        del offset  # known to the neighbors
         spectra = soap._power_spectra(positions.detach(), neighbors)
         P, length = spectra.features, spectra.lengths
         ctx.soap, ctx.neighbors = soap, neighbors
@@ -472,10 +460,14 @@ class _PowerSpectrumFunction(torch.autograd.Function):
         positions, V, neighbor_species, P, C, length = ctx.saved_tensors
         soap: SOAP = ctx.soap
         neighbors: NeighborVectors = ctx.neighbors
+        follows_cell = ctx.needs_input_grad[1]
         if torch.is_grad_enabled():  # for second derivatives
             P = soap._tensor_spectrum(positions, neighbors)
-            (gradient,) = torch.autograd.grad(P, positions, g, create_graph=True)
-            return gradient, None, None
+            inputs = [positions]
+            if follows_cell and neighbors.offset is not None:
+                inputs.append(neighbors.offset)
+            both = torch.autograd.grad(P, inputs, g, create_graph=True)
+            return both[0], both[1] if follows_cell else None, None, None
         spectra = PowerSpectra(
             P,
             C,
@@ -486,7 +478,9 @@ class _PowerSpectrumFunction(torch.autograd.Function):
             soap.cutoff,
             soap._numba_constants(V.dtype),
         )
-        return spectra.vector_jacobian_product(g), None, None
+        if follows_cell:
+            return *spectra.gradients(g), None, None
+        return spectra.vector_jacobian_product(g), None, None, None
 
 
 def _pad_beyond_cutoff(vectors: Tensor, mask: Tensor) -> Tensor:

@@ -36,12 +36,14 @@ from torch import Tensor
 
 from bostruct.errors import check_positive
 from bostruct.structures import FixedAtoms, Structures
+from bostruct.structures.strain import VOIGT
 from bostruct.surrogates.local_gp import energy_terms_numba
 from bostruct.surrogates.local_gp.energy_terms import (
     Amplitude,
     Pairs,
     contiguous_arrays,
     find_pairs,
+    sums_by_strain,
 )
 from bostruct.surrogates.local_gp.pair_term import SPACING
 from bostruct.surrogates.local_gp.spline_process import (
@@ -202,7 +204,9 @@ class FittedEmbeddingTerm:
         arguments = pairs, species_index, index, density, count
         sums: Tensor
         if structures.device.type == "cpu":
-            sums = _EmbeddingSums.apply(structures.positions, self, *arguments)  # type: ignore[no-untyped-call]
+            sums = _EmbeddingSums.apply(  # type: ignore[no-untyped-call]
+                structures.positions, pairs.offset, self, *arguments
+            )
         else:
             sums = self.differentiable_sums(structures.positions, *arguments)
         return sums @ self.root.to(sums)
@@ -254,22 +258,52 @@ class FittedEmbeddingTerm:
 
     def tensor_forces(self, positions: Tensor, pairs: Pairs, species_index: Tensor) -> Tensor:
         """Return minus the derivatives of the splines `[n, 3, K]` 1/Å, by tensor operations."""
-        i, j, offset, weight = pairs.flat()
-        x = positions[j] - positions[i] + offset
-        q = x.square().sum(-1).requires_grad_()
-        with torch.enable_grad():
-            part = self._neighbor_density(q, species_index[i], species_index[j])
-            (slope,) = torch.autograd.grad(part.sum(), q)
-            zero = positions.new_zeros(len(positions))
-            density = self._add_densities(zero, q.detach(), i, j, weight, species_index)
-            t = self._coordinate(density.requires_grad_())
-            (scale,) = torch.autograd.grad(t.sum(), density)
-        dB = spline_slopes(t.detach(), self.n_intervals) * scale.unsqueeze(-1)
-        dB = self._by_species(dB, species_index)
+        i, j, x, weight = self._pair_vectors(positions, pairs)
+        dB, slope = self._spline_and_density_slopes(i, j, x, weight, species_index)
         by_distance = (2 * weight * slope).view(-1, 1, 1) * x.unsqueeze(-1)
         each = by_distance * (dB[i] + dB[j]).unsqueeze(1)
         out = each.new_zeros(*positions.shape, dB.shape[-1]).index_add(0, i, each)
         return out.index_add(0, j, each, alpha=-1.0)
+
+    def strain_features(
+        self, structures: Structures, species_index: Tensor, pairs: Pairs | None = None
+    ) -> Tensor:
+        """Return the derivatives of the features of b energies by the strain, `[b, 6, m]`."""
+        pairs = find_pairs(structures, self.cutoff) if pairs is None else pairs
+        i, j, x, weight = self._pair_vectors(structures.positions.detach(), pairs)
+        dB, slope = self._spline_and_density_slopes(i, j, x, weight, species_index)
+        n, b = len(species_index), len(structures)
+        slope = slope.unsqueeze(-1)
+        density = sums_by_strain(x, 2 * weight, slope, i, n)  # [n, 6, 1]
+        density = density + sums_by_strain(x, 2 * weight, slope, j, n)
+        sums = dB.new_zeros(b, len(VOIGT), dB.shape[-1])
+        sums = sums.index_add(0, structures.index, density * dB.unsqueeze(1))
+        return sums @ self.root.to(sums)
+
+    def _pair_vectors(
+        self, positions: Tensor, pairs: Pairs
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return atoms, vectors and weights of all pairs."""
+        i, j, offset, weight = pairs.flat()
+        return i, j, positions[j] - positions[i] + offset.detach(), weight
+
+    def _spline_and_density_slopes(
+        self, i: Tensor, j: Tensor, x: Tensor, weight: Tensor, species_index: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the derivatives of splines by densities, and of densities by squared distances.
+
+        They are `[n, K]`, and `[p]` 1/Å² for each pair.
+        """
+        q = x.square().sum(-1).requires_grad_()
+        with torch.enable_grad():
+            part = self._neighbor_density(q, species_index[i], species_index[j])
+            (slope,) = torch.autograd.grad(part.sum(), q)
+            zero = x.new_zeros(len(species_index))
+            density = self._add_densities(zero, q.detach(), i, j, weight, species_index)
+            t = self._coordinate(density.requires_grad_())
+            (scale,) = torch.autograd.grad(t.sum(), density)
+        dB = spline_slopes(t.detach(), self.n_intervals) * scale.unsqueeze(-1)
+        return self._by_species(dB, species_index), slope
 
     def pair_arrays(self, like: Tensor) -> list[Any]:
         """Return squared cores, decays, references and the squared range of the loops."""
@@ -375,6 +409,7 @@ class _EmbeddingSums(torch.autograd.Function):
     def forward(
         ctx: Any,  # noqa: ANN401 - torch's
         positions: Tensor,
+        offset: Tensor,
         term: FittedEmbeddingTerm,
         pairs: Pairs,
         species_index: Tensor,
@@ -382,6 +417,7 @@ class _EmbeddingSums(torch.autograd.Function):
         initial_density: Tensor,
         count: int,
     ) -> Tensor:
+        del offset  # known to the pairs
         density = initial_density.clone()
         ctx.term, ctx.arguments = term, (pairs, species_index, index, initial_density)
         ctx.save_for_backward(positions, density)
@@ -401,13 +437,14 @@ class _EmbeddingSums(torch.autograd.Function):
         positions, density = ctx.saved_tensors
         term: FittedEmbeddingTerm = ctx.term
         pairs, species_index, index, initial_density = ctx.arguments
-        none = (None,) * 6
+        none, follows_cell = (None,) * 6, ctx.needs_input_grad[1]
         if torch.is_grad_enabled():  # for a second derivative
             sums = term.differentiable_sums(
                 positions, pairs, species_index, index, initial_density, len(g)
             )
-            (gradient,) = torch.autograd.grad(sums, positions, g, create_graph=True)
-            return gradient, *none
+            inputs = (positions, pairs.offset) if follows_cell else (positions,)
+            both = torch.autograd.grad(sums, inputs, g, create_graph=True)
+            return both[0], both[1] if follows_cell else None, *none
         by_density, gradient = torch.zeros_like(density), torch.zeros_like(positions)
         energy_terms_numba.density_features_vjp(
             *contiguous_arrays(g, density),
@@ -416,5 +453,6 @@ class _EmbeddingSums(torch.autograd.Function):
         )
         tensors = by_density, positions, pairs.second, pairs.offset, species_index
         arrays = contiguous_arrays(*tensors) + term.pair_arrays(g)
-        energy_terms_numba.density_vjp(*arrays, *contiguous_arrays(gradient))
-        return gradient, *none
+        by_vector = torch.zeros_like(pairs.offset if follows_cell else pairs.offset[:0])
+        energy_terms_numba.density_vjp(*arrays, *contiguous_arrays(gradient, by_vector))
+        return gradient, by_vector if follows_cell else None, *none

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from bostruct.structures import FixedAtoms, Structures, all_pairs, neighbor_table
+from bostruct.structures.strain import VOIGT
 
 
 @final
@@ -30,8 +31,8 @@ class Pairs:
 
     Attributes:
         second: `[n, k]`, second atoms of the pairs of each atom; -1 for none.
-        offset: `[n, k, 3]` Å, lattice translation of the second atom, or `[0, k, 3]` if all are
-            zero.
+        offset: `[n, k, 3]` Å, lattice translation of the second atom, differentiable in the cell,
+            or `[0, k, 3]` if all are zero.
     """
 
     second: Tensor
@@ -95,7 +96,7 @@ class EnergyTerm(Protocol):
         fixed_atoms: FixedAtoms | None = None,
         pairs: Pairs | None = None,
     ) -> Tensor:
-        """Return the features of sums over atoms, `[count, m]`, differentiable in the positions.
+        """Return the features of sums over atoms, `[count, m]`, differentiable in the geometry.
 
         Args:
             structures: Structures of n atoms in total.
@@ -111,6 +112,12 @@ class EnergyTerm(Protocol):
         self, structures: Structures, species_index: Tensor, pairs: Pairs | None = None
     ) -> Tensor:
         """Return the features of all force components, `[n, 3, m]` 1/Å."""
+        ...
+
+    def strain_features(
+        self, structures: Structures, species_index: Tensor, pairs: Pairs | None = None
+    ) -> Tensor:
+        """Return the derivatives of the features of b energies by the strain, `[b, 6, m]`."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -187,6 +194,15 @@ class EnergyTerms:
         arguments = structures, species_index, self._pairs(structures)
         return torch.cat((K, *(term.force_features(*arguments) for term in self.terms)), -1)
 
+    def append_strain_features(
+        self, K: Tensor, structures: Structures, species_index: Tensor
+    ) -> Tensor:
+        """Return K `[b, 6, ..]` followed by the derivatives of the features of all terms."""
+        if not self.terms:
+            return K
+        arguments = structures, species_index, self._pairs(structures)
+        return torch.cat((K, *(term.strain_features(*arguments) for term in self.terms)), -1)
+
     def _pairs(self, structures: Structures, fixed_atoms: FixedAtoms | None = None) -> Pairs | None:
         cutoff = max(term.cutoff for term in self.terms)
         return find_pairs(structures, cutoff, fixed_atoms) if cutoff else None
@@ -256,8 +272,8 @@ def find_pairs(
     second = torch.where(mask & (second >= first), second, -1)
     if not bool(structures.pbc.any()):
         return Pairs(second, positions.new_zeros(0, second.shape[1], 3))
-    cell = structures.cell.detach()
-    is_same = bool((cell == cell[:1]).all())
+    cell = structures.cell
+    is_same = not cell.requires_grad and bool((cell == cell[:1]).all())
     return Pairs(second, shift @ (cell[0] if is_same else cell[structures.index]))
 
 
@@ -267,6 +283,25 @@ def pair_types(n_species: int) -> Tensor:
     row, column = torch.triu_indices(n_species, n_species)
     types[row, column] = types[column, row] = torch.arange(len(row))
     return types
+
+
+def sums_by_strain(
+    x: Tensor, factor: Tensor, features: Tensor, index: Tensor, count: int
+) -> Tensor:
+    """Return the sums of the derivatives of functions of pairs by the strain, `[count, 6, k]`.
+
+    Args:
+        x: `[p, 3]` Å, vectors from the first atom of each pair to the second.
+        factor: `[p]`, twice the weight of each pair.
+        features: `[p, k]` 1/Å², derivatives of the functions by the square of x.
+        index: `[p]`, sum that each pair belongs to.
+        count: Number of sums.
+    """
+    out = features.new_zeros(count, len(VOIGT), features.shape[-1])
+    for k, (i, j) in enumerate(VOIGT):
+        each = (factor * x[:, i] * x[:, j]).unsqueeze(-1) * features
+        out[:, k] = out[:, k].index_add(0, index, each)
+    return out
 
 
 def contiguous_arrays(*tensors: Tensor) -> list[Any]:

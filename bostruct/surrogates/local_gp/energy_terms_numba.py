@@ -103,8 +103,13 @@ def pair_features_vjp(
     first_column: Array,
     squared_range: float,
     gradient: Array,
+    by_vector: Array,
 ) -> None:
-    """Add the gradient of the sum of g `[rows, columns]` times the features, `[n, 3]` 1/Å."""
+    """Add the gradient of the sum of g `[rows, columns]` times the features, `[n, 3]` 1/Å.
+
+    That by the vectors of the pairs is written into `by_vector`, zeros `[n, k, 3]`, or of no rows
+    where it is not needed; the other arguments are those of `pair_features`.
+    """
     B, dB, x = np.zeros(4), np.zeros(4), np.zeros(3)
     for i in range(len(neighbor)):
         for slot in range(neighbor.shape[1]):
@@ -115,20 +120,39 @@ def pair_features_vjp(
             if q >= squared_range or q != q:
                 continue
             kind = pair_type[species_index[i], species_index[j]]
-            u = math.log(1 + q / squared_core[kind]) / 2
-            first = first_column[kind] + _splines(u * inverse_spacing[kind], B, dB)
-            inside = 1 - q / squared_range
-            cutoff, slope = inside**3, -3 * inside * inside / squared_range
-            slope_t = inverse_spacing[kind] / (2 * (q + squared_core[kind]))
-            if i == j:
-                continue  # lattice translations do not depend on positions
+            first = first_column[kind] + _pair_slopes(
+                q, squared_core[kind], inverse_spacing[kind], squared_range, B, dB
+            )
             derivative = 0.0
             for k in range(4):
                 both = g[row[i], first + k] + g[row[j], first + k]
-                derivative += both * (slope * B[k] + cutoff * slope_t * dB[k])
-            for axis in range(3):
-                gradient[i, axis] -= derivative * x[axis]
-                gradient[j, axis] += derivative * x[axis]
+                derivative += both * dB[k]
+            if len(by_vector):
+                _write_vector(by_vector[i, slot], derivative / 2 if i == j else derivative, x)
+            if i != j:  # lattice translations do not depend on positions
+                for axis in range(3):
+                    gradient[i, axis] -= derivative * x[axis]
+                    gradient[j, axis] += derivative * x[axis]
+
+
+@lazy_njit()
+def _pair_slopes(
+    q: float,
+    squared_core: float,
+    inverse_spacing: float,
+    squared_range: float,
+    B: Array,
+    dB: Array,
+) -> int:
+    """Write the derivatives of four splines c B_k by q into dB; return the index of the first."""
+    u = math.log(1 + q / squared_core) / 2
+    first = _splines(u * inverse_spacing, B, dB)
+    inside = 1 - q / squared_range
+    cutoff, slope = inside**3, -3 * inside * inside / squared_range
+    slope_t = inverse_spacing / (2 * (q + squared_core))
+    for k in range(4):
+        dB[k] = slope * B[k] + cutoff * slope_t * dB[k]
+    return first
 
 
 @lazy_njit()
@@ -155,13 +179,11 @@ def pair_force_features(
             if q >= squared_range or q != q:
                 continue
             kind = pair_type[species_index[i], species_index[j]]
-            u = math.log(1 + q / squared_core[kind]) / 2
-            first = first_column[kind] + _splines(u * inverse_spacing[kind], B, dB)
-            inside = 1 - q / squared_range
-            cutoff, slope = inside**3, -3 * inside * inside / squared_range
-            slope_t = inverse_spacing[kind] / (2 * (q + squared_core[kind]))
+            first = first_column[kind] + _pair_slopes(
+                q, squared_core[kind], inverse_spacing[kind], squared_range, B, dB
+            )
             for k in range(4):
-                derivative = 2 * (slope * B[k] + cutoff * slope_t * dB[k])
+                derivative = 2 * dB[k]
                 for axis in range(3):
                     out[i, axis, first + k] += derivative * x[axis]
                     out[j, axis, first + k] -= derivative * x[axis]
@@ -323,8 +345,13 @@ def density_vjp(
     reference: Array,
     squared_range: float,
     gradient: Array,
+    by_vector: Array,
 ) -> None:
-    """Add the gradient of the sum of g `[n]` times the densities, `[n, 3]` 1/Å."""
+    """Add the gradient of the sum of g `[n]` times the densities, `[n, 3]` 1/Å.
+
+    That by the vectors of the pairs is written into `by_vector`, zeros `[n, k, 3]`, or of no rows
+    where it is not needed; the other arguments are those of `add_densities`.
+    """
     x = np.zeros(3)
     for i in range(len(neighbor)):
         for slot in range(neighbor.shape[1]):
@@ -339,6 +366,8 @@ def density_vjp(
                 q, squared_core[a, b], decay[a, b], reference[a, b], squared_range
             )
             slope *= g[i] + g[j]
+            if len(by_vector):
+                _write_vector(by_vector[i, slot], slope / 2 if i == j else slope, x)
             for axis in range(3):
                 gradient[i, axis] -= slope * x[axis]
                 gradient[j, axis] += slope * x[axis]
@@ -393,6 +422,13 @@ def _density_slope(
     inside = 1 - q / squared_range
     part = math.exp(-decay * (r - reference)) * inside * inside
     return -part * (6 / squared_range + inside * decay / r)
+
+
+@lazy_njit()
+def _write_vector(out: Array, factor: float, x: Array) -> None:
+    """Write a multiple of a vector."""
+    for axis in range(3):
+        out[axis] = factor * x[axis]
 
 
 @lazy_njit()

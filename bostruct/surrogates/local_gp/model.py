@@ -66,6 +66,7 @@ from bostruct.surrogates.local_gp.misfit import (
 from bostruct.surrogates.local_gp.posterior_moments import (
     EnvironmentTerm,
     FixedEnergies,
+    GeometryGradient,
     LinearTerm,
     LocalGPMoments,
     MomentTerm,
@@ -300,30 +301,38 @@ class LocalGPModel(EnergyModel):
 
     def _prior_mean_and_gradient(
         self, structures: Structures, spectra: PowerSpectra, fixed: FixedEnergies | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the prior mean `[b]` eV and its gradient `[n, 3]` eV/Å.
+    ) -> tuple[Tensor, GeometryGradient]:
+        """Return the prior mean `[b]` eV and its gradient, eV/Å.
 
         Pairs of fixed atoms add to the energy, and nothing to the gradient.
         """
         fit, species_index = self.fitted, spectra.neighbors.species_index
         prior = prior_mean(structures, species_index, fit.species_energies, None, fit.radii)
+        radii, cell = fit.radii[species_index], structures.cell
+        by_cell = torch.zeros_like(cell) if cell.requires_grad else None
         if self.pair_repulsion is None:
-            return prior, torch.zeros_like(structures.positions)
-        radii = fit.radii[species_index]
+            return prior, GeometryGradient(torch.zeros_like(structures.positions), by_cell)
         if self.pair_repulsion.largest_range(radii) > self.soap.cutoff:  # some are not listed
-            energy, gradient = self.pair_repulsion.energy_and_gradient(structures, radii)
-            return prior + energy, gradient
+            energy, *both = self.pair_repulsion.energy_and_gradients(structures, radii)
+            return prior + energy, GeometryGradient(
+                both[0], both[1] if cell.requires_grad else None
+            )
+        if cell.requires_grad:
+            energy, *both = self.pair_repulsion.listed_gradients(spectra, structures, radii)
+            return prior + energy, GeometryGradient(*both)
         energy, gradient = self.pair_repulsion.listed_energy_and_gradient(
             spectra, structures, radii
         )
-        return prior + energy + (0 if fixed is None else fixed.pair_energy), gradient
+        mean = prior + energy + (0 if fixed is None else fixed.pair_energy)
+        return mean, GeometryGradient(gradient, None)
 
     def _linear_term(
         self, structures: Structures, spectra: PowerSpectra, fixed: FixedEnergies | None
     ) -> LinearTerm:
-        """Return the terms beside the environments, known to autograd from the positions."""
-        positions = structures.positions.detach().requires_grad_()
-        moved, b = replace(structures, positions=positions), len(structures)
+        """Return the terms beside the environments, known to autograd from the geometry."""
+        positions, cell = structures.positions.detach().requires_grad_(), structures.cell.detach()
+        cell.requires_grad_(structures.cell.requires_grad)
+        moved, b = replace(structures, positions=positions, cell=cell), len(structures)
         fixed_atoms = None if fixed is None else fixed.environment.fixed_atoms
         species_index = spectra.neighbors.species_index
         with torch.enable_grad():
@@ -331,7 +340,7 @@ class LocalGPModel(EnergyModel):
             features = self.terms.append_features(
                 none, moved, species_index, structures.index, fixed_atoms
             )
-        return LinearTerm(features, positions)
+        return LinearTerm(features, positions, cell if cell.requires_grad else None)
 
     def _fixed_energies(self, structures: Structures) -> FixedEnergies | None:
         """Return the energies of shared fixed atoms among themselves, computed once."""

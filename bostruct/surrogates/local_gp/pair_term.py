@@ -40,6 +40,7 @@ from bostruct.surrogates.local_gp.energy_terms import (
     contiguous_arrays,
     find_pairs,
     pair_types,
+    sums_by_strain,
 )
 from bostruct.surrogates.local_gp.spline_process import (
     matern_5_2,
@@ -150,7 +151,7 @@ class FittedPairTerm:
         arguments = pairs, species_index, index, count
         sums: Tensor
         if structures.device.type == "cpu":
-            sums = _PairSums.apply(structures.positions, self, *arguments)  # type: ignore[no-untyped-call]
+            sums = _PairSums.apply(structures.positions, pairs.offset, self, *arguments)  # type: ignore[no-untyped-call]
         else:
             sums = self.differentiable_sums(structures.positions, *arguments)
         if fixed_atoms is not None:
@@ -186,21 +187,38 @@ class FittedPairTerm:
             energy_terms_numba.pair_force_features(*arguments, *contiguous_arrays(slopes))
         return slopes @ self.root.to(slopes)
 
+    def strain_features(
+        self, structures: Structures, species_index: Tensor, pairs: Pairs | None = None
+    ) -> Tensor:
+        """Return the derivatives of the features of b energies by the strain, `[b, 6, m]`."""
+        pairs = find_pairs(structures, self.cutoff) if pairs is None else pairs
+        positions, b = structures.positions.detach(), len(structures)
+        blocks = []
+        for kind, i, _, x, weight in self._pairs_by_type(positions, pairs, species_index):
+            slope = self._slopes(kind, x.square().sum(-1, keepdim=True))
+            blocks.append(sums_by_strain(x, 2 * weight, slope, structures.index[i], b))
+        sums = torch.cat(blocks, -1)
+        return sums @ self.root.to(sums)
+
     def tensor_forces(self, positions: Tensor, pairs: Pairs, species_index: Tensor) -> Tensor:
         """Return minus the derivatives of the splines `[n, 3, K]` 1/Å, by tensor operations."""
         blocks = []
         for kind, i, j, x, weight in self._pairs_by_type(positions, pairs, species_index):
-            n, core = int(self.n_intervals[kind]), self._squared_core[kind]
-            half_inverse = self._half_inverse_spacing[kind]
-            q = x.square().sum(-1, keepdim=True)
-            inside = 1 - q / self.cutoff**2
-            t = torch.log1p(q.squeeze(-1) / core) * half_inverse
-            slope = inside.pow(3) * half_inverse / (q + core) * spline_slopes(t, n)
-            slope = slope - 3 * inside.square() / self.cutoff**2 * splines(t, n)
+            n = int(self.n_intervals[kind])
+            slope = self._slopes(kind, x.square().sum(-1, keepdim=True))
             each = (2 * weight.unsqueeze(-1) * x).unsqueeze(-1) * slope.unsqueeze(1)  # [p, 3, k]
             block = each.new_zeros(len(positions), 3, n + 3).index_add(0, i, each)
             blocks.append(block.index_add(0, j, each, alpha=-1.0))
         return torch.cat(blocks, -1)
+
+    def _slopes(self, kind: int, q: Tensor) -> Tensor:
+        """Return the derivatives `[p, k]` 1/Å² of the splines of a type by squares `[p, 1]` Å²."""
+        n, core = int(self.n_intervals[kind]), self._squared_core[kind]
+        half_inverse = self._half_inverse_spacing[kind]
+        inside = 1 - q / self.cutoff**2
+        t = torch.log1p(q.squeeze(-1) / core) * half_inverse
+        slope = inside.pow(3) * half_inverse / (q + core) * spline_slopes(t, n)
+        return slope - 3 * inside.square() / self.cutoff**2 * splines(t, n)
 
     def arrays(self, like: Tensor) -> list[Any]:
         """Return the constants of the loops, from pair types to the squared range."""
@@ -237,7 +255,8 @@ class FittedPairTerm:
             place = fixed_atoms.fixed_index
             atoms, species_index = fixed_atoms.atoms, species_index[: len(place)][place >= 0]
             pairs = find_pairs(atoms, self.cutoff)
-            sums = _PairSums.apply(atoms.positions, self, pairs, species_index, atoms.index, 1)  # type: ignore[no-untyped-call]
+            arguments = self, pairs, species_index, atoms.index, 1
+            sums = _PairSums.apply(atoms.positions, pairs.offset, *arguments)  # type: ignore[no-untyped-call]
             cached = fixed_atoms, sums
             vars(self)["_last_fixed_sums"] = cached
         return cached[1]
@@ -282,12 +301,14 @@ class _PairSums(torch.autograd.Function):
     def forward(
         ctx: Any,  # noqa: ANN401 - torch's
         positions: Tensor,
+        offset: Tensor,
         term: FittedPairTerm,
         pairs: Pairs,
         species_index: Tensor,
         index: Tensor,
         count: int,
     ) -> Tensor:
+        del offset  # known to the pairs
         out = positions.new_zeros(count, len(term.root))
         ctx.term, ctx.arguments = term, (pairs, species_index, index)
         ctx.save_for_backward(positions)
@@ -301,13 +322,15 @@ class _PairSums(torch.autograd.Function):
         (positions,) = ctx.saved_tensors
         term: FittedPairTerm = ctx.term
         pairs, species_index, index = ctx.arguments
-        none = (None,) * 5
+        none, follows_cell = (None,) * 5, ctx.needs_input_grad[1]
         if torch.is_grad_enabled():  # for a second derivative
             sums = term.differentiable_sums(positions, pairs, species_index, index, len(g))
-            (gradient,) = torch.autograd.grad(sums, positions, g, create_graph=True)
-            return gradient, *none
+            inputs = (positions, pairs.offset) if follows_cell else (positions,)
+            both = torch.autograd.grad(sums, inputs, g, create_graph=True)
+            return both[0], both[1] if follows_cell else None, *none
         gradient = torch.zeros_like(positions)
+        by_vector = torch.zeros_like(pairs.offset if follows_cell else pairs.offset[:0])
         tensors = g, positions, pairs.second, pairs.offset, species_index, index
         arguments = contiguous_arrays(*tensors) + term.arrays(g)
-        energy_terms_numba.pair_features_vjp(*arguments, *contiguous_arrays(gradient))
-        return gradient, *none
+        energy_terms_numba.pair_features_vjp(*arguments, *contiguous_arrays(gradient, by_vector))
+        return gradient, by_vector if follows_cell else None, *none

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, final
+from typing import NamedTuple, Protocol, final
 
 import torch
 from torch import Tensor
@@ -33,6 +33,18 @@ from bostruct.surrogates.local_gp.kernel import InducingEnvironments
 
 EQUAL_FEATURES = 1e-11
 """Difference of features up to which those of fixed atoms count as equal: some rounding errors."""
+
+
+class GeometryGradient(NamedTuple):
+    """Gradient of a sum over structures by positions, and by the cell where that varies.
+
+    Attributes:
+        positions: `[n, 3]` 1/Å.
+        cell: `[b, 3, 3]` 1/Å, by the lattice vectors; None where they do not depend on X.
+    """
+
+    positions: Tensor
+    cell: Tensor | None
 
 
 class MomentTerm(Protocol):
@@ -48,8 +60,8 @@ class MomentTerm(Protocol):
         """Prior variances, `[b]`, in units of the signal variance."""
         ...
 
-    def gradient(self, covariance_factor: Tensor, variance_factor: Tensor) -> Tensor:
-        """Return the gradient of sum(factor covariances) + sum(factor prior_variance), `[n, 3]`.
+    def gradient(self, covariance_factor: Tensor, variance_factor: Tensor) -> GeometryGradient:
+        """Return the gradient of sum(factor covariances) + sum(factor prior_variance).
 
         Args:
             covariance_factor: `[b, columns]`.
@@ -66,10 +78,9 @@ class LocalGPMoments:
     Attributes:
         mean: `[b]` eV.
         std: `[b]` eV.
-        X: `[b, d]` coordinates, of which `positions` are a function known to autograd.
-        positions: `[n, 3]` Å.
-        index: `[n]`, structure of each atom.
-        prior_gradient: `[n, 3]` eV/Å, gradient of the prior mean.
+        X: `[b, d]` coordinates, of which positions and cells are functions known to autograd.
+        structures: The structures at X.
+        prior_gradient: Gradient of the prior mean, eV/Å.
         terms: Terms of the energy.
         mean_weights: w, `[m]` eV.
         variance_slope: dvariance / dK, `[b, m]` eV².
@@ -79,9 +90,8 @@ class LocalGPMoments:
     mean: Tensor
     std: Tensor
     X: Tensor
-    positions: Tensor
-    index: Tensor
-    prior_gradient: Tensor
+    structures: Structures
+    prior_gradient: GeometryGradient
     terms: tuple[MomentTerm, ...]
     mean_weights: Tensor
     variance_slope: Tensor
@@ -97,18 +107,27 @@ class LocalGPMoments:
         variance_factor = std_factor / (2 * self.std)
         factor = mean_factor.unsqueeze(-1) * self.mean_weights
         factor += variance_factor.unsqueeze(-1) * self.variance_slope
-        gradient = mean_factor[self.index].unsqueeze(-1) * self.prior_gradient
+        structures, (by_positions, by_cell) = self.structures, self.prior_gradient
+        by_positions = mean_factor[structures.index].unsqueeze(-1) * by_positions
+        if by_cell is not None:
+            by_cell = mean_factor.view(-1, 1, 1) * by_cell
         sizes = [term.covariances.shape[-1] for term in self.terms]
         for term, part in zip(self.terms, factor.split(sizes, -1), strict=True):
-            gradient += term.gradient(part, variance_factor * self.prior_slope)
-        (by_X,) = torch.autograd.grad(self.positions, self.X, gradient, retain_graph=True)
+            of_term = term.gradient(part, variance_factor * self.prior_slope)
+            by_positions += of_term.positions
+            if by_cell is not None and of_term.cell is not None:
+                by_cell += of_term.cell
+        outputs, slopes = [structures.positions], [by_positions]
+        if by_cell is not None:
+            outputs, slopes = [*outputs, structures.cell], [*slopes, by_cell]
+        (by_X,) = torch.autograd.grad(outputs, self.X, slopes, retain_graph=True)
         return by_X
 
 
 def local_gp_moments(
     X: Tensor,
     structures: Structures,
-    prior_mean_and_gradient: tuple[Tensor, Tensor],
+    prior_mean_and_gradient: tuple[Tensor, GeometryGradient],
     terms: Sequence[MomentTerm],
     mean_weights: Tensor,
     std_weights: Tensor,
@@ -122,8 +141,8 @@ def local_gp_moments(
 
     Args:
         X: `[b, d]` coordinates.
-        structures: The structures at X, with positions that autograd knows as a function of X.
-        prior_mean_and_gradient: `[b]` eV and `[n, 3]` eV/Å.
+        structures: The structures at X, whose positions and cells autograd knows as functions of X.
+        prior_mean_and_gradient: `[b]` eV, and eV/Å.
         terms: Terms of the energy.
         mean_weights: w, `[m]` eV.
         std_weights: S, `[m, m]` eV.
@@ -157,8 +176,7 @@ def local_gp_moments(
         mean=prior + K @ mean_weights,
         std=total.sqrt(),
         X=X,
-        positions=structures.positions,
-        index=structures.index,
+        structures=structures,
         prior_gradient=prior_gradient,
         terms=tuple(terms),
         mean_weights=mean_weights,
@@ -173,12 +191,14 @@ class LinearTerm:
     """Terms that are linear in finitely many weights: their prior variance is none of the kernel's.
 
     Attributes:
-        features: `[b, columns]`, as autograd knows them from `positions`.
+        features: `[b, columns]`, as autograd knows them from the geometry.
         positions: `[n, 3]` Å.
+        cell: `[b, 3, 3]` Å; None where it does not vary.
     """
 
     features: Tensor
     positions: Tensor
+    cell: Tensor | None = None
 
     @property
     def covariances(self) -> Tensor:
@@ -190,13 +210,20 @@ class LinearTerm:
         """Zeros `[b]`."""
         return self.features.new_zeros(len(self.features))
 
-    def gradient(self, covariance_factor: Tensor, variance_factor: Tensor) -> Tensor:
-        """Return the gradient of sum(factor covariances), `[n, 3]`."""
+    def gradient(self, covariance_factor: Tensor, variance_factor: Tensor) -> GeometryGradient:
+        """Return the gradient of sum(factor covariances)."""
         del variance_factor
-        (gradient,) = torch.autograd.grad(
-            self.features, self.positions, covariance_factor, retain_graph=True
+        if not self.features.requires_grad:  # those of the composition alone
+            none = None if self.cell is None else torch.zeros_like(self.cell)
+            return GeometryGradient(torch.zeros_like(self.positions), none)
+        inputs = (self.positions,) if self.cell is None else (self.positions, self.cell)
+        gradients = torch.autograd.grad(
+            self.features,
+            inputs,
+            covariance_factor,
+            retain_graph=True,
         )
-        return gradient
+        return GeometryGradient(gradients[0], None if self.cell is None else gradients[1])
 
 
 @final
@@ -295,8 +322,8 @@ class EnvironmentTerm:
             v = v + (self._unchanged @ self.fixed.kernel * self._unchanged).sum(-1)
         return v
 
-    def gradient(self, covariance_factor: Tensor, variance_factor: Tensor) -> Tensor:
-        """Return the gradient of sum(factor covariances) + sum(factor prior_variance), `[n, 3]`."""
+    def gradient(self, covariance_factor: Tensor, variance_factor: Tensor) -> GeometryGradient:
+        """Return the gradient of sum(factor covariances) + sum(factor prior_variance)."""
         P = self.spectra.features
         g = torch.empty_like(P)
         for D, atoms, block in self._blocks:
@@ -318,7 +345,11 @@ class EnvironmentTerm:
             t, number = self._fixed_pairs
             W = self.kernel_derivative(t, number * (2 * variance_factor)[self.index].unsqueeze(-1))
             g += W @ self.fixed.features
-        return self.spectra.vector_jacobian_product(g)
+        shifts = self.spectra.neighbors.shifts
+        if shifts is None:
+            return GeometryGradient(self.spectra.vector_jacobian_product(g), None)
+        by_positions, by_vector = self.spectra.gradients(g)
+        return GeometryGradient(by_positions, shifts.cell_gradient(by_vector))
 
     @cached_property
     def _blocks(self) -> list[tuple[Tensor, Tensor | None, slice]]:

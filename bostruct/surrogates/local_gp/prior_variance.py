@@ -66,6 +66,7 @@ def force_variances(
                 gradients.center[pairs] - start,
                 gradients.neighbor[pairs] - start,
                 gradients.gradients[pairs],
+                gradients.vectors[pairs],
             )
             variances.append(
                 _structure_force_variances(one, species_index[start:end], kernel, atoms)
@@ -90,13 +91,46 @@ def _structure_force_variances(
         rows = (gradients.center[selected], column[atoms[selected]])
         g.index_put_(rows, sign * gradients.gradients[selected], accumulate=True)
     g = g.permute(1, 2, 0, 3).flatten(0, 1)  # [3 k, a, f]
+    return _derivative_variances(P, g, species_index, kernel).view(k, 3)
+
+
+def strain_variances(
+    P: Tensor, by_strain: Tensor, species_index: Tensor, counts: Tensor, kernel: DotProductKernel
+) -> Tensor:
+    """Return the prior variances `[b, 6]` of the derivatives of b energies by the strain.
+
+    Args:
+        P: `[n, f]`, features of all atoms.
+        by_strain: `[n, 6, f]`, their derivatives.
+        species_index: `[n]`, species of all atoms.
+        counts: `[b]`, number of atoms of each structure.
+        kernel: Kernel of the dot product.
+    """
+    parts = (x.split(counts.tolist()) for x in (P, by_strain, species_index))
+    variances = [
+        _derivative_variances(P, g.transpose(0, 1), species, kernel)
+        for P, g, species in zip(*parts, strict=True)
+    ]
+    return torch.stack(variances)
+
+
+def _derivative_variances(
+    P: Tensor, g: Tensor, species_index: Tensor, kernel: DotProductKernel
+) -> Tensor:
+    """Return the prior variances `[r]` of derivatives of one energy.
+
+    Args:
+        P: `[a, f]`, features of its atoms.
+        g: `[r, a, f]`, their derivatives.
+        species_index: `[a]`, species of the atoms.
+        kernel: Kernel of the dot product.
+    """
     same = (species_index.unsqueeze(-1) == species_index).to(P)
     D = P @ P.T
-    gP = g @ P.T  # [3 k, i, j] = g_i . P_j
+    gP = g @ P.T  # [r, i, j] = g_i . P_j
     second = kernel.second_derivative(D) * same
     prior = (second * gP * gP.transpose(-1, -2)).sum((-1, -2))
-    prior += ((g @ g.transpose(-1, -2)) * (kernel.derivative(D) * same)).sum((-1, -2))
-    return prior.view(k, 3)
+    return prior + ((g @ g.transpose(-1, -2)) * (kernel.derivative(D) * same)).sum((-1, -2))
 
 
 def pad_atoms(P: Tensor, species_index: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -108,6 +108,13 @@ class FittedSpeciesConstants:
         del pairs
         return structures.positions.new_zeros(len(species_index), 3, self.n_features)
 
+    def strain_features(
+        self, structures: Structures, species_index: Tensor, pairs: Pairs | None = None
+    ) -> Tensor:
+        """Return zeros `[b, 6, S]`: these energies do not depend on the strain."""
+        del species_index, pairs
+        return structures.positions.new_zeros(len(structures), 6, self.n_features)
+
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the term exactly."""
         return {

@@ -2,9 +2,12 @@ from dataclasses import replace
 
 import torch
 from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
 
 from bostruct.campaign.planning.resampling import (
     PROMISING_ENERGY_GAIN,
+    is_crystal_relaxed,
     is_promising,
     is_relaxed,
     resampling_rules,
@@ -13,6 +16,7 @@ from bostruct.campaign.planning.resampling import (
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.training_data import training_data
 from bostruct.campaign.records import training_structures
+from bostruct.spaces import Crystal
 from bostruct.structures import Structures, from_ase
 from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates.species import problem_scale
@@ -35,6 +39,21 @@ def test_what_is_at_rest_by_its_movable_atoms():
     assert is_relaxed(structures, scale) == [True, False, False]
     assert is_relaxed(structures, ProblemScale(energy=5.0, length=2.0)) == [True, True, False]
     assert is_relaxed(replace(structures, forces=None), scale) == [False] * 3
+
+
+def test_a_stretched_crystal_without_forces_is_not_at_rest():
+    def state(a, pressure=0.0, with_stress=True):
+        atoms = bulk("Cu", a=a, cubic=True)
+        atoms.calc = EMT()
+        assert abs(atoms.get_forces()).max() < 1e-10
+        atoms.get_stress() if with_stress else atoms.get_potential_energy()
+        structures, space = from_ase(atoms), Crystal("Cu4", pressure=pressure)
+        return is_crystal_relaxed(space, space.encode(structures), structures, SCALE)
+
+    assert state(3.59) == [True]
+    assert state(3.75) == [False]
+    assert state(3.59, with_stress=False) == [False]
+    assert state(3.59, pressure=0.1) == [False]
 
 
 def test_what_is_worth_an_energy_is_well_below_all_known(log):

@@ -8,8 +8,9 @@ import torch
 from ase import Atoms
 from ase.build import fcc100
 
+from bostruct.descriptors import SOAP
 from bostruct.spaces import Surface
-from bostruct.structures import from_ase
+from bostruct.structures import Structures, from_ase
 from bostruct.structures.fixed_atoms import shared_fixed_atoms
 from bostruct.surrogates import EmbeddingTerm, PairTerm, SpeciesConstants
 from bostruct.surrogates.local_gp.energy_terms import (
@@ -17,6 +18,7 @@ from bostruct.surrogates.local_gp.energy_terms import (
     EnergyTerms,
     pair_types,
 )
+from tests.surrogates.crystals import KINDS, assert_follows_cell, by_strain, crystals
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 RADII = torch.tensor([1.32, 1.36], dtype=torch.float64)
@@ -235,3 +237,58 @@ def test_features_and_deviations_stand_in_one_order(case):
         "long_range_pairs_eV": 5.0,
         "embedding_term_eV": 7.0,
     }
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def some(request):
+    symbols, shape = KINDS[request.param]
+    return crystals(symbols, 3, shape=shape).without_results()
+
+
+def place_of(structures):
+    return (structures.numbers == 79).long()
+
+
+@pytest.mark.parametrize("term", [PairTerm(range_factor=2.0), EmbeddingTerm(range_factor=2.0)])
+def test_terms_follow_the_cell(some, term):
+    built = term.build(RADII)
+    g = torch.randn(built.n_features, generator=torch.Generator().manual_seed(0)).double()
+
+    def function(structures):
+        return built.features(structures, place_of(structures), some.index, 3) @ g
+
+    assert_follows_cell(function, some)
+    expected = by_strain(
+        lambda s: built.features(s, place_of(s), some.index, 3).detach(), some
+    ).transpose(1, 2)
+    found = built.strain_features(some, place_of(some))
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_constants_do_not_change(some):
+    counts = torch.tensor([[2.0, 1.0]], dtype=torch.float64)
+    constants = SpeciesConstants().build(counts, torch.zeros(2), 1.0)
+    assert not constants.strain_features(some, place_of(some)).any()
+    terms = EnergyTerms((constants, PairTerm().build(RADII)))
+    K = torch.ones(3, 6, 2, dtype=torch.float64)
+    found = terms.append_strain_features(K, some, place_of(some))
+    assert found.shape == (3, 6, 2 + terms.n_features)
+    torch.testing.assert_close(found[..., 4:], terms.terms[1].strain_features(some, place_of(some)))
+
+
+def test_cells_that_are_equal_have_gradients_of_their_own(some):
+    """As has each of copies of one crystal."""
+    one = some[0]
+    both = Structures.cat([one, one, one])
+    cell = both.cell.clone().requires_grad_()
+    soap, term = SOAP((29, 79), 4.2), PairTerm().build(RADII)
+    moved = replace(both, cell=cell)
+    P = soap(moved)
+    F = term.features(moved, place_of(both), both.index, 3)
+    weight = torch.tensor([1.0, 2.0, 0.0], dtype=torch.float64)
+    ramp = torch.linspace(0, 1, soap.n_features, dtype=torch.float64)
+    value = (weight[both.index] * (P @ ramp)).sum() + (weight * F.sum(-1)).sum()
+    (gradient,) = torch.autograd.grad(value, cell)
+    torch.testing.assert_close(gradient[1], 2 * gradient[0], rtol=1e-9, atol=1e-12)
+    assert gradient[0].any()
+    assert not gradient[2].any()

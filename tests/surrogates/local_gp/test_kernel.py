@@ -152,6 +152,7 @@ def test_one_species_and_several_give_the_same(setting):
             slopes.center[pairs],
             slopes.neighbor[pairs],
             slopes.gradients[pairs],
+            slopes.vectors[pairs],
         )
         same = part.force_covariances(mine, torch.full_like(place, kind))
         torch.testing.assert_close(same, found, rtol=0, atol=1e-13)

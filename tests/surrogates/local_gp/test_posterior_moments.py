@@ -9,6 +9,7 @@ from bostruct.errors import NotFittedError
 from bostruct.spaces import Cluster, Surface
 from bostruct.surrogates import ExponentialKernel, LocalGP, PairRepulsion
 from bostruct.testing.central_differences import assert_gradient
+from tests.surrogates.crystals import VariableCell, crystals
 from tests.surrogates.dense import labelled
 
 MEAN_ROUNDING = 1e-7
@@ -112,6 +113,35 @@ def test_gradients_are_central_differences():
     minus, two = -torch.ones(2).to(X), 2 * torch.ones(2).to(X)
     found = model.posterior_moments(X).gradient(minus, two)
     assert_gradient(lambda X: value(X).sum(), X, found, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"pair_repulsion": PairRepulsion(range_factor=1.3), "approximation": "fitc"},
+        {"pair_repulsion": PairRepulsion(range_factor=1.3), "cutoff": 3.2},
+        {"pair_repulsion": None, "pair_term": None, "embedding_term": None},
+        {"pair_term": None, "embedding_term": None, "species_constants": None},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("symbols", [("Cu",) * 3, ("Cu", "Au")], ids=len)
+def test_moments_follow_cells(symbols, changes):
+    """Gradients to X run through positions and cells."""
+    space = VariableCell(symbols)
+    model = LocalGP(**changes).fit(crystals(list(symbols), 5), space)
+    X = space.sample(3, torch.Generator().manual_seed(2))
+    assert_equal_moments(model, X)
+
+    def value(X):
+        moments = model.posterior_moments(X)
+        return (2 * moments.std - moments.mean).sum()
+
+    minus, two = -torch.ones(3).to(X), 2 * torch.ones(3).to(X)
+    found = model.posterior_moments(X).gradient(minus, two)
+    assert float(found[:, -6:].abs().max()) > 0.1
+    assert_gradient(value, X, found, rtol=1e-4, atol=1e-4)
 
 
 def test_where_sigma_is_at_its_least_it_does_not_change():

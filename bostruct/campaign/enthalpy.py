@@ -1,0 +1,81 @@
+"""Enthalpy E + p V of structures whose cell varies: what a campaign minimizes under a pressure.
+
+Energies in the log remain energies. The term p V of a trial is one of its properties, so that a
+reader needs no space for it; without a pressure there is none, and the enthalpy is the energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from bostruct.evaluators import Evaluation
+from bostruct.spaces import Space
+
+PRESSURE_ENERGY = "pressure_volume_eV"
+"""Name of the property p V of a trial, eV."""
+
+
+@runtime_checkable
+class SupportsPressure(Protocol):
+    """Space of structures whose cell varies, under a pressure."""
+
+    @property
+    def pressure(self) -> float:
+        """Pressure, eV/Å³."""
+        ...
+
+
+class HasEnergy(Protocol):
+    """Object with an energy and properties: an `Evaluation`, or a trial of a log."""
+
+    @property
+    def energy(self) -> float | None:
+        """Energy, eV."""
+        ...
+
+    @property
+    def properties(self) -> Mapping[str, float]:
+        """Numbers by name."""
+        ...
+
+
+def has_variable_cell(space: Space) -> bool:
+    """Return whether the cell of the structures of a space varies."""
+    return isinstance(space, SupportsPressure)
+
+
+def pressure_of(space: Space | None) -> float:
+    """Return the pressure under which the structures of a space are sought, eV/Å³."""
+    return float(space.pressure) if isinstance(space, SupportsPressure) else 0.0
+
+
+def pressure_energy(space: Space, X: Tensor) -> Tensor:
+    """Return p V at X `[..., d]`, `[...]` eV, differentiable in X."""
+    volume: Tensor = torch.linalg.det(space.decode(X).cell).abs().reshape(X.shape[:-1])
+    return pressure_of(space) * volume
+
+
+def enthalpy_of(outcome: HasEnergy) -> float | None:
+    """Return the enthalpy of a result, eV; the energy without a pressure, None without one."""
+    if outcome.energy is None or PRESSURE_ENERGY not in outcome.properties:
+        return outcome.energy
+    return outcome.energy + outcome.properties[PRESSURE_ENERGY]
+
+
+def with_pressure_energy(evaluation: Evaluation, space: Space, x: Tensor) -> Evaluation:
+    """Return a result with p V among its properties, where there is a pressure.
+
+    Args:
+        evaluation: Result of the evaluator.
+        space: Space of the campaign.
+        x: `[d]` coordinates of the structure.
+    """
+    properties = {k: v for k, v in evaluation.properties.items() if k != PRESSURE_ENERGY}
+    if pressure_of(space):
+        properties[PRESSURE_ENERGY] = float(pressure_energy(space, x))
+    return replace(evaluation, properties=properties)

@@ -1,0 +1,46 @@
+"""Gradient of the enthalpy by the coordinates of a space, from forces and stresses.
+
+Notation
+    P, C   [b, a, 3], [b, 3, 3]   positions and cells at X
+    f, σ   [b, a, 3], [b, 3, 3]   forces and stresses
+    V      [b]                    volumes
+    dH = -Σ f · d(P C⁻¹) C + V Σ σ (C⁻¹ dC) + p dV
+
+The first two terms are the energy at fixed cell and at fixed fractional coordinates.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bostruct.campaign.enthalpy import pressure_of
+from bostruct.spaces import Space
+
+VOIGT_INDEX = [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
+"""Component in Voigt order of each element of a matrix."""
+
+
+def enthalpy_gradient(space: Space, X: Tensor, forces: Tensor, stress: Tensor | None) -> Tensor:
+    """Return the gradient of the enthalpy by X, `[b, d]` eV/Å; NaN where a term is unknown.
+
+    Args:
+        space: Space with a variable cell.
+        X: `[b, d]` coordinates.
+        forces: `[b a, 3]` eV/Å.
+        stress: `[b, 6]` eV/Å³ in Voigt order; None for the gradient at fixed cells.
+    """
+    with torch.enable_grad():
+        leaf = X.detach().requires_grad_()
+        structures = space.decode(leaf)
+        b, C = len(structures), structures.cell
+        P = structures.positions.reshape(b, -1, 3)
+        C0, f = C.detach(), forces.to(C).reshape(b, -1, 3)
+        value = -(f * ((P @ torch.linalg.inv(C)) @ C0)).sum()
+        if stress is not None:
+            volume = torch.linalg.det(C).abs()
+            sigma = stress.to(C)[:, VOIGT_INDEX]
+            work = volume.detach() * (sigma * (torch.linalg.inv(C0) @ C)).sum((-2, -1))
+            value = value + work.sum() + pressure_of(space) * volume.sum()
+        gradient: Tensor = torch.autograd.grad(value, leaf)[0]
+    return gradient

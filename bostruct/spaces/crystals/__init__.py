@@ -1,0 +1,7 @@
+"""Continuous space of crystals: atoms in a cell that varies.
+
+A chemical formula enters; random crystals, with and without a space group, and the moves of a
+search leave. Crystals are compared by distances that do not depend on the choice of the cell.
+"""
+
+from bostruct.spaces.crystals.crystal import Crystal as Crystal

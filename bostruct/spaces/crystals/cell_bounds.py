@@ -1,0 +1,146 @@
+"""Bounds on the volume, the lengths and the angles of a cell.
+
+In a Minkowski-reduced cell no height is less than the shortest vector over √2, and no angle outside
+60° to 120°. Lattice vectors of a crystal are no shorter than the largest minimum distance of two
+equal atoms, m. So the default bounds leave room for all reduced cells, and some more:
+
+    heights ≥ m / 2,   m ≤ lengths ≤ √2 V / (m² √3 / 2)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import InputError, SpaceError, error_message
+from bostruct.spaces.crystals.packing import cell_angles, cell_heights
+
+
+@final
+@dataclass(frozen=True)
+class CellBounds:
+    """Bounds on cells of one formula.
+
+    Attributes:
+        volume: expected volume of the cell, Å³.
+        volume_factors: smallest and largest volume, relative to it.
+        lengths: smallest and largest length of lattice vectors, Å.
+        angles: smallest and largest angle of lattice vectors, degrees.
+        min_height: smallest distance of opposite faces, Å.
+    """
+
+    volume: float
+    volume_factors: tuple[float, float]
+    lengths: tuple[float, float]
+    angles: tuple[float, float]
+    min_height: float
+
+    @classmethod
+    def from_arguments(
+        cls,
+        volume: float,
+        min_distances: Tensor,
+        volume_range: Sequence[float],
+        lengths: Sequence[float] | None,
+        angles: Sequence[float],
+    ) -> Self:
+        """Return checked bounds, by default those of reduced cells.
+
+        Args:
+            volume: expected volume of the cell, Å³.
+            min_distances: `[a, a]` Å, minimum distances.
+            volume_range: smallest and largest volume, relative to the expected one.
+            lengths: smallest and largest length of lattice vectors, Å.
+            angles: smallest and largest angle of lattice vectors, degrees.
+
+        Raises:
+            InputError: a range does not rise, or ends where no cell is.
+            SpaceError: the largest volume is smaller than that of close-packed atoms at their
+                minimum distances.
+        """
+        factors = _check_range("volume_range", volume_range, "Try (0.5, 2.0).")
+        if not factors[0] <= 1 <= factors[1]:
+            condition = "hold 1, the expected volume"
+            raise InputError(error_message("volume_range", condition, factors, "Give `volume`."))
+        angle_range = _check_range("angles", angles, "In degrees, as (40, 140).")
+        if not (angle_range[0] <= 60 and 120 <= angle_range[1] < 180):
+            condition = "hold 60 to 120, the angles of reduced cells, and end below 180"
+            raise InputError(error_message("angles", condition, angle_range))
+        shortest, largest = float(min_distances.diagonal().max()), factors[1] * volume
+        if largest < _close_packed_volume(min_distances):
+            condition = "be large enough for atoms at their minimum distances"
+            a = len(min_distances)
+            value = f"{volume / a:.2f} Å³ per atom"
+            least = _close_packed_volume(min_distances) / a
+            hint = f"Close packed they take {least:.2f} Å³: give more, or a smaller `min_distance`."
+            raise SpaceError(error_message("volume", condition, value, hint))
+        longest = math.sqrt(2) * largest / (shortest**2 * math.sqrt(3) / 2)
+        length_range = (shortest, max(longest, shortest))
+        if lengths is not None:
+            length_range = _check_range("lengths", lengths, "In Å, as (3.0, 20.0).")
+        return cls(volume, factors, length_range, angle_range, shortest / 2)
+
+    def description(self) -> dict[str, Any]:
+        """Return the arguments of `Crystal` that identify the bounds, as JSON values."""
+        return {
+            "volume_range": list(self.volume_factors),
+            "lengths": list(self.lengths),
+            "angles": list(self.angles),
+        }
+
+    def contain(self, H: Tensor, slack: float) -> Tensor:
+        """Return whether cells `[..., 3, 3]` Å are inside, `[...]` bool.
+
+        Args:
+            H: cells.
+            slack: relative rounding error up to which bounds count as met.
+        """
+        relative = torch.linalg.det(H) / self.volume
+        length = torch.linalg.vector_norm(H, dim=-1)
+        angle, height = cell_angles(H), cell_heights(H)
+        inside = _is_between(relative, self.volume_factors, slack)
+        inside &= _is_between(length, self.lengths, slack).all(-1)
+        inside &= _is_between(angle, self.angles, slack).all(-1)
+        return inside & (height >= self.min_height * (1 - slack)).all(-1)
+
+    def clamp_log_strain(self, s: Tensor) -> Tensor:
+        """Return components of log strains `[..., 6]` with volume and distortion within bounds.
+
+        The distortion, the norm of the part without trace, is at most that of a cell of the largest
+        volume and two of the smallest heights.
+        """
+        low, high = (math.log(factor) for factor in self.volume_factors)
+        normal = s.new_tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+        trace = s[..., :3].sum(-1, keepdim=True)
+        distortion = s - trace / 3 * normal
+        largest = self.volume_factors[1] * self.volume / self.min_height**3
+        limit = math.sqrt(2 / 3) * math.log(max(largest, math.e))
+        size = torch.linalg.vector_norm(distortion, dim=-1, keepdim=True)
+        inside = (size <= limit) & (trace >= low) & (trace <= high)
+        clamped = distortion * (limit / size.clamp(min=limit)) + trace.clamp(low, high) / 3 * normal
+        return torch.where(inside, s, clamped)
+
+
+def _is_between(value: Tensor, limits: tuple[float, float], slack: float) -> Tensor:
+    low, high = limits
+    return (value >= low * (1 - slack)) & (value <= high * (1 + slack))
+
+
+def _close_packed_volume(min_distances: Tensor) -> float:
+    """Return the volume of close-packed spheres that touch at the minimum distances, Å³."""
+    return float((min_distances.diagonal().pow(3) / math.sqrt(2)).sum())
+
+
+def _check_range(name: str, limits: Sequence[float], hint: str) -> tuple[float, float]:
+    try:
+        low, high = (float(value) for value in limits)
+    except (TypeError, ValueError) as error:
+        raise InputError(error_message(name, "be a pair of numbers", repr(limits), hint)) from error
+    if not 0 < low < high < math.inf:
+        raise InputError(error_message(name, "rise from above zero", (low, high), hint))
+    return low, high

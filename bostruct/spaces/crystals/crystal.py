@@ -1,0 +1,419 @@
+"""Crystals: X are fractional coordinates and the cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import (
+    InputError,
+    SpaceError,
+    check_count,
+    check_positive,
+    check_shape,
+    error_message,
+)
+from bostruct.spaces.clusters.moves import swap_species
+from bostruct.spaces.clusters.sampling import (
+    N_SAMPLE_ATTEMPTS,
+    N_TRIAL_ATTEMPTS,
+    N_TRIAL_SAMPLES,
+    rejection_sample,
+)
+from bostruct.spaces.crystals import moves
+from bostruct.spaces.crystals.atomic_volume import contact_factors, default_volume
+from bostruct.spaces.crystals.cell_bounds import CellBounds
+from bostruct.spaces.crystals.crystal_fingerprint import crystal_fingerprint
+from bostruct.spaces.crystals.log_strain import (
+    cell_of_log_strain,
+    log_strain_components,
+    log_strain_matrix,
+    log_strain_of_cell,
+)
+from bostruct.spaces.crystals.packing import (
+    center_atoms,
+    least_distance_ratios,
+    push_apart,
+    reduced,
+    wrap_atoms,
+)
+from bostruct.spaces.crystals.sampling import (
+    ACCEPTED_CONTACT_RATIO,
+    contact_distances,
+    random_volumes,
+    sample_random,
+)
+from bostruct.spaces.crystals.supercells import with_atoms_of
+from bostruct.spaces.fingerprint_distance import (
+    DUPLICATE_TOLERANCE,
+    RELATIVE_ROUNDING,
+    is_within_tolerance,
+)
+from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
+from bostruct.spaces.space import Move, Sampler
+from bostruct.spaces.stored_structures import StoredStructures, without_type
+from bostruct.structures import SYMBOLS, Structures
+
+CONTACT_FACTOR = 0.85
+"""Distance to which atoms are pushed apart, in bond lengths."""
+
+DEFAULT_VOLUME_RANGE = (0.5, 2.0)
+"""Default range of volumes, relative to the expected one."""
+
+
+@final
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Crystal:
+    """All crystals of one formula, periodic along three lattice vectors that vary.
+
+    The coordinates X `[..., 3a + 6]` are lengths in Å: the fractional coordinates times a reference
+    length L, atom after atom in the order of the formula, then six components of the log strain of
+    the cell times `strain_length`. L³ is the expected volume; `strain_length` makes gradients of
+    atoms and cell be of one size. See `bostruct.spaces.crystals.log_strain`.
+
+    Cells are known up to rotation. Atoms are centered in the cell, and equivalent to their images:
+    nothing is wrapped, so that relaxations are continuous. Samples and moved crystals are in
+    Minkowski-reduced cells.
+
+    Args:
+        formula: chemical formula of the cell as ASE reads it: "Si8", "Ti2O4", "(SrTiO3)2".
+        volume: expected volume in Å³ per atom. By default from radii, right to some 12 %, see
+            `bostruct.spaces.crystals.atomic_volume`; a better one saves energies.
+        volume_range: smallest and largest volume, relative to the expected one.
+        pressure: pressure in eV/Å³ at which the enthalpy is sought; 1 GPa is 0.00624 eV/Å³.
+        atomic_radii: radii in Å by element, where the covalent ones are not meant: two atoms that
+            touch are the sum of their radii apart.
+        min_distance: minimum distance in Å of all pairs, or by pair as in `{"O-O": 2.0}`; for a
+            pair that is not given it is `min_distance_factor` times the bond length.
+        min_distance_factor: default minimum distance, as a fraction of the bond length.
+        lengths: smallest and largest length in Å of lattice vectors. By default all that reduced
+            cells may have.
+        angles: smallest and largest angle of lattice vectors, degrees. Those of reduced cells lie
+            between 60 and 120.
+
+    Attributes:
+        formula: chemical formula.
+        numbers: `[a]` int64 atomic numbers.
+        volume: expected volume per atom, Å³.
+        pressure: pressure, eV/Å³.
+        atomic_radii: `[a]` Å.
+        min_distances: `[a, a]` Å, the minimum distance of each pair, that of an atom and its own
+            images on the diagonal.
+        cell_bounds: bounds on volume, lengths and angles.
+
+    Raises:
+        InputError: an argument is invalid.
+        SpaceError: the volume cannot hold the atoms.
+    """
+
+    formula: str
+    numbers: Tensor
+    volume: float
+    pressure: float
+    atomic_radii: Tensor
+    min_distances: Tensor
+    cell_bounds: CellBounds
+
+    def __init__(
+        self,
+        formula: str,
+        *,
+        volume: float | None = None,
+        volume_range: Sequence[float] = DEFAULT_VOLUME_RANGE,
+        pressure: float = 0.0,
+        atomic_radii: Mapping[str, float] | None = None,
+        min_distance: Mapping[str, float] | float | None = None,
+        min_distance_factor: float = 0.7,
+        lengths: Sequence[float] | None = None,
+        angles: Sequence[float] = (40.0, 140.0),
+    ) -> None:
+        numbers = parse_formula(formula, min_atoms=1)
+        radii = resolve_atomic_radii(numbers, atomic_radii)
+        a = len(numbers)
+        # doubled, so that the table holds the minimum distance of an atom to its own image
+        distances = min_pair_distances(
+            numbers.repeat(2), radii.repeat(2), min_distance, min_distance_factor
+        )[:a, a:].contiguous()
+        if volume is None:
+            volume = default_volume(numbers, radii)
+        volume = check_positive("volume", volume, "It is in Å³ per atom.")
+        if not (isinstance(pressure, int | float) and math.isfinite(pressure)):
+            raise InputError(error_message("pressure", "be a finite number", repr(pressure)))
+        bounds = CellBounds.from_arguments(a * volume, distances, volume_range, lengths, angles)
+        for name, value in {
+            "formula": formula,
+            "numbers": numbers,
+            "volume": float(volume),
+            "pressure": float(pressure),
+            "atomic_radii": radii,
+            "min_distances": distances,
+            "cell_bounds": bounds,
+        }.items():
+            object.__setattr__(self, name, value)
+        generator = torch.Generator().manual_seed(0)
+        if self._sample(N_TRIAL_SAMPLES, self._draw_random, generator, N_TRIAL_ATTEMPTS) is None:
+            raise self._infeasible_error()
+
+    def __repr__(self) -> str:
+        return f"Crystal({self.formula!r}, volume={self.volume:.2f})"
+
+    @property
+    def dimension(self) -> int:
+        """The number of coordinates, three for each atom and six for the cell."""
+        return 3 * len(self.numbers) + 6
+
+    @property
+    def reference_length(self) -> float:
+        """The cube root of the expected volume of the cell, Å."""
+        return float((len(self.numbers) * self.volume) ** (1 / 3))
+
+    @property
+    def strain_length(self) -> float:
+        """The length that makes a coordinate of a component of the log strain, Å.
+
+        J = Ω^(1/3) N^(1/6) of Sheppard et al., J. Chem. Phys. 136, 074103 (2012), eq. 6, for a
+        volume Ω of N atoms.
+        """
+        return float(self.reference_length * len(self.numbers) ** (1 / 6))
+
+    @cached_property
+    def bond_lengths(self) -> Tensor:
+        """The length of a bond of each pair, `[a, a]` Å, those of equal atoms on the diagonal.
+
+        It is the sum of the radii, or a little more than the minimum distance.
+        """
+        sums = self.atomic_radii.unsqueeze(0) + self.atomic_radii.unsqueeze(1)
+        return torch.maximum(sums, 1.05 * self.min_distances)
+
+    @cached_property
+    def contact_distances(self) -> Tensor:
+        """The distances to which atoms of samples and moved crystals are pushed apart, `[a, a]` Å.
+
+        Like ions are kept further apart than the sum of their covalent radii.
+        """
+        sums = self.atomic_radii.unsqueeze(0) + self.atomic_radii.unsqueeze(1)
+        lengths = CONTACT_FACTOR * contact_factors(self.numbers, self.atomic_radii) * sums
+        volume = len(self.numbers) * self.volume
+        return contact_distances(lengths, self.min_distances, volume)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return random crystals, `[n, d]` float64 on the CPU.
+
+        Raises:
+            SpaceError: the volume is so small that some could not be made.
+        """
+        check_count("n", n, 0)
+        X = self._sample(n, self._draw_random, generator, N_SAMPLE_ATTEMPTS)
+        if X is None:
+            raise self._infeasible_error()
+        return X
+
+    def generators(self) -> Mapping[str, Sampler]:
+        """Return the samplers of random crystals, by name."""
+        return {"random": self.sample}
+
+    def decode(self, X: Tensor) -> Structures:
+        """Return the structures at X `[..., d]`, row-major; positions and cells differentiable."""
+        check_shape("X", X.reshape(-1, X.shape[-1]), [None, self.dimension])
+        a, device = len(self.numbers), X.device
+        F, H = self._crystals(X.reshape(-1, self.dimension))
+        b = len(F)
+        return Structures.unchecked(
+            positions=(F @ H).reshape(-1, 3),
+            numbers=self.numbers.to(device).repeat(b),
+            cell=H,
+            pbc=torch.ones(b, 3, dtype=torch.bool, device=device),
+            index=torch.arange(b, device=device).repeat_interleave(a),
+            fixed=torch.zeros(b * a, dtype=torch.bool, device=device),
+            tags=torch.zeros(b * a, dtype=torch.int64, device=device),
+        )
+
+    def encode(self, structures: Structures) -> Tensor:
+        """Return the coordinates of crystals of this formula, `[b, d]`.
+
+        Cells may be in any orientation and left-handed, and atoms may stand in any order; equal
+        atoms keep theirs. A crystal given in another number of formula units is brought to this one
+        if its primitive cell allows it. A cell outside the bounds is reduced.
+
+        Raises:
+            InputError: a structure is not periodic along three directions, or has another formula.
+        """
+        rows = [self._encode_one(structure) for structure in structures]
+        return torch.cat(rows) if rows else structures.positions.new_zeros(0, self.dimension)
+
+    def contains(self, X: Tensor) -> Tensor:
+        """Return whether the cell is within its bounds and no atoms are too close, `[...]` bool.
+
+        X is `[..., d]`. All periodic images count.
+        """
+        F, H = self._crystals(X.reshape(-1, self.dimension))
+        slack = max(RELATIVE_ROUNDING, 8 * torch.finfo(X.dtype).eps)
+        allowed = self.cell_bounds.contain(H, slack) & F.isfinite().all(-1).all(-1)
+        rows = allowed.nonzero().squeeze(-1)
+        apart = least_distance_ratios(F[rows], H[rows], self.min_distances) >= 1 - slack
+        allowed[rows] = apart
+        return allowed.reshape(X.shape[:-1])
+
+    def project(self, X: Tensor) -> Tensor:
+        """Return X `[..., d]` with atoms centered, and volume and distortion within bounds.
+
+        Atoms shift all together. Minimizers may apply it after every step: gradients stay the same,
+        and their differences have no component along the shift.
+        """
+        F, s = self._split(X)
+        s = self.cell_bounds.clamp_log_strain(s)
+        return self._joined(center_atoms(F), s)
+
+    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
+        """Return whether A and B `[..., d]`, broadcast, are the same crystal, `[...]`.
+
+        Those in another cell or orientation are, shifted and mirrored ones, and those with equal
+        atoms exchanged. `tolerance_scale` multiplies the tolerance: below 1 is stricter.
+
+        Raises:
+            InputError: the scale is not positive.
+        """
+        check_positive("tolerance_scale", tolerance_scale, "It multiplies the tolerance.")
+        tolerance = tolerance_scale * self.fingerprint_tolerance
+        return is_within_tolerance(self.fingerprint(A), self.fingerprint(B), tolerance)
+
+    @cached_property
+    def fingerprint_tolerance(self) -> float:
+        """Largest difference between the fingerprints of duplicates, Å."""
+        return DUPLICATE_TOLERANCE * 2 * float(self.atomic_radii.mean())
+
+    def fingerprint(self, X: Tensor) -> Tensor:
+        """Return the fingerprint at X `[..., d]`, `[..., f]` Å, equal for all its cells.
+
+        See `bostruct.spaces.crystals.crystal_fingerprint`.
+        """
+        F, H = self._crystals(X.reshape(-1, self.dimension))
+        fingerprints = crystal_fingerprint(F, H, self.numbers, self.volume)
+        return fingerprints.reshape(*X.shape[:-1], fingerprints.shape[-1])
+
+    def moves(self) -> Mapping[str, Move]:
+        """Return the random changes of crystals, by name.
+
+        "permute" (several species only), "rattle", "shift", "splice" (of several crystals) and
+        "strain". Where a move leaves the space, it returns its input, projected.
+        """
+        names = ["rattle", "shift", "splice", "strain"]
+        if len(set(self.numbers.tolist())) > 1:
+            names.insert(0, "permute")
+        return {name: partial(self._move, name) for name in names}
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], stored: StoredStructures | None = None
+    ) -> Self:
+        """Return the space with a given description."""
+        return cls(**without_type(description))
+
+    def description(self) -> dict[str, Any]:
+        """Return the arguments that identify the space, as JSON values."""
+        symbols = [SYMBOLS[number] for number in self.numbers.tolist()]
+        distances = {
+            "-".join(sorted((first, second))): float(self.min_distances[i, j])
+            for i, first in enumerate(symbols)
+            for j, second in enumerate(symbols)
+        }
+        return {
+            "type": "Crystal",
+            "formula": self.formula,
+            "volume": self.volume,
+            "pressure": self.pressure,
+            "atomic_radii": dict(sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))),
+            "min_distance": dict(sorted(distances.items())),
+            **self.cell_bounds.description(),
+        }
+
+    def _split(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return fractional coordinates `[..., a, 3]` and the log strain `[..., 6]` at X."""
+        F = X[..., :-6].unflatten(-1, (-1, 3)) / self.reference_length
+        return F, X[..., -6:] / self.strain_length
+
+    def _joined(self, F: Tensor, s: Tensor) -> Tensor:
+        """Return X `[..., d]` of fractional coordinates and log strains."""
+        return torch.cat((F.flatten(-2) * self.reference_length, s * self.strain_length), -1)
+
+    def _crystals(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return fractional coordinates `[..., a, 3]` and cells `[..., 3, 3]` Å at X."""
+        F, s = self._split(X)
+        return F, cell_of_log_strain(s, self.reference_length)
+
+    def _coordinates(self, F: Tensor, H: Tensor) -> Tensor:
+        """Return X `[..., d]` of fractional coordinates and cells."""
+        return self._joined(center_atoms(F), log_strain_of_cell(H, self.reference_length))
+
+    def _encode_one(self, structure: Structures) -> Tensor:
+        """Return the coordinates of one crystal, `[1, d]`."""
+        if not bool(structure.pbc.all()):
+            value = f"{structure.formulas()[0]} with pbc={structure.pbc[0].tolist()}"
+            condition = "be periodic along three lattice vectors"
+            hint = "Set pbc=True, or search it as a Surface or a Cluster."
+            raise InputError(error_message("structures", condition, value, hint))
+        F, H = with_atoms_of(structure, self.numbers, self.formula)
+        slack = max(RELATIVE_ROUNDING, 8 * torch.finfo(F.dtype).eps)
+        if not bool(self.cell_bounds.contain(H, slack)):
+            F, H = reduced(F, H)
+        return self._coordinates(F, H)
+
+    def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
+        F, s = self._split(X)
+        H = cell_of_log_strain(s, self.reference_length)
+        numbers = self.numbers.to(X.device)
+        if name == "permute":
+            F = swap_species(F, numbers, generator)
+        elif name == "rattle":
+            F, H = moves.rattle(F, H, float(self.bond_lengths.mean()), generator)
+        elif name == "shift":
+            F, H = moves.shift_layers(F, H, generator)
+        elif name == "splice":
+            F, S = moves.cut_and_splice(F, log_strain_matrix(s), numbers, generator)
+            H = cell_of_log_strain(log_strain_components(S), self.reference_length)
+        else:
+            F, H = moves.strain_cell(F, H, generator)
+        moved = self._packed(F, H)
+        return torch.where(self.contains(moved).unsqueeze(-1), moved, self.project(X))
+
+    def _packed(self, F: Tensor, H: Tensor) -> Tensor:
+        """Return X `[n, d]` of crystals in reduced cells, overlaps removed."""
+        F, H = push_apart(*reduced(F, H), self.contact_distances)
+        F, H = reduced(F, H)
+        return self._coordinates(wrap_atoms(F), H)
+
+    def _draw_random(self, generator: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
+        """Return random crystals `[count, d]`, and which of them are valid `[count]`."""
+        volume = len(self.numbers) * self.volume
+        volumes = random_volumes(count, volume, self.cell_bounds.volume_factors, generator)
+        F, H = sample_random(volumes, len(self.numbers), generator)
+        X = self._packed(F, H)
+        F, H = self._crystals(X)
+        ratios = least_distance_ratios(F, H, self.contact_distances)
+        return X, self.contains(X) & (ratios >= ACCEPTED_CONTACT_RATIO)
+
+    def _sample(
+        self,
+        n: int,
+        draw: Callable[[torch.Generator, int], tuple[Tensor, Tensor]],
+        generator: torch.Generator,
+        max_attempts: int,
+    ) -> Tensor | None:
+        """Return n crystals `[n, d]`, or None if some could not be made."""
+        return rejection_sample(n, self.dimension, partial(draw, generator), max_attempts)
+
+    def _infeasible_error(self) -> SpaceError:
+        largest = float(self.min_distances.max())
+        condition = (
+            f"be large enough for {self.formula} with minimum distances up to {largest:.2f} Å"
+        )
+        hint = "Give a larger `volume`, or a smaller `min_distance`."
+        return SpaceError(
+            error_message("volume", condition, f"{self.volume:.2f} Å³ per atom", hint)
+        )

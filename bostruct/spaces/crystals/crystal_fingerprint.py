@@ -1,0 +1,36 @@
+"""Crystal fingerprint: sorted distances of the nearest neighbors of all atoms.
+
+For each pair of species A and B: the distances from an A to its first, second, third ... B, all
+periodic images included, each column sorted over the atoms A. They depend neither on the choice of
+the cell nor on its origin or orientation, nor on the order of equal atoms, and change continuously.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bostruct.spaces.crystals.packing import neighbor_distances
+
+MAX_NEIGHBORS_PER_SPECIES = 24
+"""Number of neighbors of each species: hcp differs from fcc from the nineteenth on."""
+
+CUTOFF_FACTOR = 3.2
+"""Largest distance, in cube roots of the expected volume per atom; longer ones are set to it."""
+
+
+def crystal_fingerprint(F: Tensor, H: Tensor, numbers: Tensor, volume_per_atom: float) -> Tensor:
+    """Return the neighbor distances of crystals, `[n, f]` Å.
+
+    Args:
+        F: `[n, a, 3]` fractional coordinates.
+        H: `[n, 3, 3]` Å, cells.
+        numbers: `[a]` atomic numbers.
+        volume_per_atom: expected volume of an atom, Å³.
+    """
+    elements, species = numbers.cpu().unique(return_inverse=True)
+    cutoff = CUTOFF_FACTOR * volume_per_atom ** (1 / 3)
+    nearest = neighbor_distances(F, H, species, cutoff, MAX_NEIGHBORS_PER_SPECIES)
+    atoms = [(species == k).nonzero().squeeze(-1) for k in range(len(elements))]
+    columns = [nearest[:, members].sort(1).values.flatten(1) for members in atoms]
+    return torch.cat(columns, -1)

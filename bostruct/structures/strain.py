@@ -1,0 +1,55 @@
+"""Strain of a cell with all that is in it, and derivatives by it.
+
+Under a strain e, a symmetric matrix, positions and lattice vectors r become r (1 + e), at fixed
+fractional coordinates. The derivative of an energy by it is the virial; over the volume of the cell
+it is the stress, positive under tension (Nielsen and Martin, Phys. Rev. B 32, 3780 (1985)).
+Components are in Voigt's order xx, yy, zz, yz, xz, xy, and off-diagonal ones stand for the mean of
+two, as in ASE.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bostruct.structures.structures import Structures
+
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+"""Row and column of each component."""
+
+_ROWS, _COLUMNS = ([pair[k] for pair in VOIGT] for k in (0, 1))
+
+
+def to_voigt(matrix: Tensor) -> Tensor:
+    """Return the components `[..., 6]` of the symmetric part of matrices `[..., 3, 3]`."""
+    return (matrix[..., _ROWS, _COLUMNS] + matrix[..., _COLUMNS, _ROWS]) / 2
+
+
+def strain_derivative(structures: Structures, by_positions: Tensor, by_cell: Tensor) -> Tensor:
+    """Return the derivative of a function of each structure by the strain, `[b, 6]`.
+
+    Args:
+        structures: b structures of n atoms in total.
+        by_positions: `[n, 3]` derivatives of the functions by the positions.
+        by_cell: `[b, 3, 3]` derivatives by the lattice vectors.
+    """
+    positions, cell = structures.positions.detach(), structures.cell.detach()
+    outer = positions.unsqueeze(-1) * by_positions.unsqueeze(-2)  # [n, 3, 3]
+    return to_voigt((cell.mT @ by_cell).index_add(0, structures.index, outer))
+
+
+def volumes(structures: Structures) -> Tensor:
+    """Return the volume of each cell, `[b]` Å³; zero where there is none."""
+    volume: Tensor = torch.linalg.det(structures.cell.detach()).abs()
+    return volume
+
+
+def has_stress(structures: Structures) -> Tensor:
+    """Return which structures have a stress: periodic ones with a volume and no fixed atom, `[b]`.
+
+    Along directions that are not periodic, as of layers, the strain moves atoms alone, and the
+    stress is that of the whole cell with its vacuum. It would move fixed atoms.
+    """
+    has_fixed = torch.zeros(len(structures), dtype=torch.bool, device=structures.device)
+    has_fixed[structures.index[structures.fixed]] = True
+    return structures.pbc.any(-1) & (volumes(structures) > 0) & ~has_fixed

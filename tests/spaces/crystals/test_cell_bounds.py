@@ -1,0 +1,68 @@
+import math
+
+import pytest
+import torch
+
+from bostruct.errors import InputError, SpaceError
+from bostruct.spaces.crystals.cell_bounds import CellBounds
+from bostruct.spaces.crystals.log_strain import cell_of_log_strain
+from bostruct.spaces.crystals.packing import reduced
+from bostruct.spaces.random_tensors import normal
+from bostruct.testing import seeded_generator
+
+SLACK = 1e-9
+
+
+def make_bounds(
+    volume=100.0, least=2.0, volume_range=(0.5, 2.0), lengths=None, angles=(40, 140), a=4
+):
+    distances = torch.full((a, a), least, dtype=torch.float64)
+    return CellBounds.from_arguments(volume, distances, volume_range, lengths, angles)
+
+
+def test_default_bounds_hold_all_reduced_cells():
+    bounds = make_bounds()
+    s = normal((500, 6), seeded_generator(0))
+    s[:, :3] -= s[:, :3].mean(-1, keepdim=True)
+    H = reduced(torch.zeros(500, 1, 3).double(), cell_of_log_strain(s, 100 ** (1 / 3)))[1]
+    shortest = torch.linalg.vector_norm(H, dim=-1).amin(-1)
+    assert (shortest >= 2).sum() > 50
+    assert (bounds.contain(H, SLACK) == (shortest >= 2)).all()
+
+
+def test_flat_and_skewed_cells_are_outside():
+    cells = torch.stack([torch.diag(torch.tensor(d)) for d in ([4.0, 5, 5], [1.0, 10, 10])])
+    skewed = torch.tensor([[4.0, 0, 0], [12, 4, 0], [0, 0, 6]])
+    H = torch.cat((cells, skewed.unsqueeze(0), -cells[:1])).double()
+    assert make_bounds().contain(H, SLACK).tolist() == [True, False, False, False]
+
+
+def test_given_lengths_and_angles_count():
+    H = torch.diag(torch.tensor([4.0, 5, 5])).double().unsqueeze(0)
+    assert make_bounds(lengths=(3.9, 5.1)).contain(H, SLACK).all()
+    assert not make_bounds(lengths=(4.1, 5.1)).contain(H, SLACK).any()
+    assert not make_bounds(volume_range=(0.5, 1.0), volume=99).contain(H, SLACK).any()
+
+
+def test_clamped_cells_are_within_bounds_of_volume_and_stay():
+    bounds = make_bounds()
+    s = 4 * normal((50, 6), seeded_generator(0))
+    clamped = bounds.clamp_log_strain(s)
+    factors = clamped[:, :3].sum(-1).exp()
+    assert factors.min() > 0.5 - 1e-9
+    assert factors.max() < 2 + 1e-9
+    torch.testing.assert_close(bounds.clamp_log_strain(clamped), clamped)
+    inside = 0.03 * s
+    assert torch.equal(bounds.clamp_log_strain(inside), inside)
+
+
+def test_wrong_bounds_are_refused():
+    for volume_range in ((1.1, 2.0), (2.0, 0.5), 1.0, ("a", "b"), (0.0, 2.0)):
+        with pytest.raises(InputError, match="`volume_range` must"):
+            make_bounds(volume_range=volume_range)
+    with pytest.raises(InputError, match="`lengths` must rise"):
+        make_bounds(lengths=(5, math.inf))
+    with pytest.raises(InputError, match="`angles` must hold 60 to 120"):
+        make_bounds(angles=(70, 110))
+    with pytest.raises(SpaceError, match=r"Close packed they take 5\.66 Å³"):
+        make_bounds(volume=10)
