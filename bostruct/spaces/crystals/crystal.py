@@ -96,7 +96,7 @@ class Crystal:
 
     Args:
         formula: chemical formula of the cell as ASE reads it: "Si8", "Ti2O4", "(SrTiO3)2".
-        volume: expected volume in Å³ per atom. By default from radii, right to some 12 %, see
+        volume: expected volume in Å³ per atom. By default from radii, right to some 10 %, see
             `bostruct.spaces.crystals.atomic_volume`; a better one saves energies.
         volume_range: smallest and largest volume, relative to the expected one.
         pressure: pressure in eV/Å³ at which the enthalpy is sought; 1 GPa is 0.00624 eV/Å³.
