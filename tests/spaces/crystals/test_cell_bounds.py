@@ -20,14 +20,25 @@ def make_bounds(
     return CellBounds.from_arguments(volume, distances, volume_range, lengths, angles)
 
 
-def test_default_bounds_hold_all_reduced_cells():
+def test_default_bounds_hold_reduced_cells_that_are_no_needles():
     bounds = make_bounds()
     s = normal((500, 6), seeded_generator(0))
     s[:, :3] -= s[:, :3].mean(-1, keepdim=True)
     H = reduced(torch.zeros(500, 1, 3).double(), cell_of_log_strain(s, 100 ** (1 / 3)))[1]
-    shortest = torch.linalg.vector_norm(H, dim=-1).amin(-1)
-    assert (shortest >= 2).sum() > 50
-    assert (bounds.contain(H, SLACK) == (shortest >= 2)).all()
+    lengths = torch.linalg.vector_norm(H, dim=-1)
+    expected = (lengths.amin(-1) >= 2) & (lengths.amax(-1) <= 1.1 * 4 * 25 ** (1 / 3))
+    assert 400 < expected.sum() < 480
+    assert torch.equal(bounds.contain(H, SLACK), expected)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 4, 9])
+def test_stacks_of_close_packed_layers_are_inside(n_layers):
+    """One atom in each layer, 2.55 Å from its neighbors."""
+    d = 2.55
+    cell = [[d, 0, 0], [-d / 2, d * math.sqrt(0.75), 0], [0, 0, n_layers * d * math.sqrt(2 / 3)]]
+    H = torch.tensor(cell, dtype=torch.float64)
+    bounds = make_bounds(volume=float(torch.linalg.det(H)), least=1.8, a=n_layers)
+    assert bounds.contain(H, SLACK)
 
 
 def test_flat_and_skewed_cells_are_outside():
@@ -66,3 +77,17 @@ def test_wrong_bounds_are_refused():
         make_bounds(angles=(70, 110))
     with pytest.raises(SpaceError, match=r"Close packed they take 5\.66 Å³"):
         make_bounds(volume=10)
+
+
+def test_violations_name_what_is_outside():
+    bounds = make_bounds()
+    cells = {
+        "a volume of 54.00 Å³ per atom": [6.0, 6, 6],
+        "lattice vectors with lengths of 1.50, 8.00, 9.00 Å": [1.5, 8, 9],
+    }
+    for value, lengths in cells.items():
+        H = torch.diag(torch.tensor(lengths)).double()
+        assert bounds.violation(H, 4)[0] == value
+    skewed = torch.tensor([[4.0, 0, 0], [8, 4, 0], [0, 0, 6]]).double()
+    assert bounds.violation(skewed, 4)[0].startswith("lattice vectors with angles of")
+    assert bounds.violation(torch.diag(torch.tensor([4.0, 5, 5])).double(), 4) is None
