@@ -50,18 +50,30 @@ from bostruct.spaces.crystals.sampling import (
     sample_random,
 )
 from bostruct.spaces.crystals.supercells import with_atoms_of
+from bostruct.spaces.crystals.symmetric_sampling import check_symmetry, sample_symmetric
+from bostruct.spaces.crystals.wyckoff_positions import N_SPACE_GROUPS
 from bostruct.spaces.fingerprint_distance import (
     DUPLICATE_TOLERANCE,
     RELATIVE_ROUNDING,
     is_within_tolerance,
 )
 from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
+from bostruct.spaces.random_tensors import normal
 from bostruct.spaces.space import Move, Sampler
 from bostruct.spaces.stored_structures import StoredStructures, without_type
 from bostruct.structures import SYMBOLS, Structures
 
-CONTACT_FACTOR = 0.85
+CONTACT_FACTOR = 1.0
 """Distance to which atoms are pushed apart, in bond lengths."""
+
+N_SYMMETRIC_ATTEMPTS = 4
+"""Number of crystals of one space group that are tried at once."""
+
+SYMMETRY_BREAKING_STD = 0.01
+"""Standard deviation of the displacements of atoms in symmetric crystals, in bond lengths."""
+
+ACCEPTED_SYMMETRIC_RATIO = 0.8
+"""Least distance of atoms of a symmetric crystal, in contact distances."""
 
 DEFAULT_VOLUME_RANGE = (0.5, 2.0)
 """Default range of volumes, relative to the expected one."""
@@ -87,6 +99,8 @@ class Crystal:
             `bostruct.spaces.crystals.atomic_volume`; a better one saves energies.
         volume_range: smallest and largest volume, relative to the expected one.
         pressure: pressure in eV/Å³ at which the enthalpy is sought; 1 GPa is 0.00624 eV/Å³.
+        symmetry: number of the space group of random crystals, or several from which one is drawn.
+            By default half of them have a random one; searches may leave it.
         atomic_radii: radii in Å by element, where the covalent ones are not meant: two atoms that
             touch are the sum of their radii apart.
         min_distance: minimum distance in Å of all pairs, or by pair as in `{"O-O": 2.0}`; for a
@@ -102,6 +116,7 @@ class Crystal:
         numbers: `[a]` int64 atomic numbers.
         volume: expected volume per atom, Å³.
         pressure: pressure, eV/Å³.
+        symmetry: numbers of the space groups of random crystals, or None.
         atomic_radii: `[a]` Å.
         min_distances: `[a, a]` Å, the minimum distance of each pair, that of an atom and its own
             images on the diagonal.
@@ -116,6 +131,7 @@ class Crystal:
     numbers: Tensor
     volume: float
     pressure: float
+    symmetry: tuple[int, ...] | None
     atomic_radii: Tensor
     min_distances: Tensor
     cell_bounds: CellBounds
@@ -127,6 +143,7 @@ class Crystal:
         volume: float | None = None,
         volume_range: Sequence[float] = DEFAULT_VOLUME_RANGE,
         pressure: float = 0.0,
+        symmetry: int | Sequence[int] | None = None,
         atomic_radii: Mapping[str, float] | None = None,
         min_distance: Mapping[str, float] | float | None = None,
         min_distance_factor: float = 0.7,
@@ -151,14 +168,13 @@ class Crystal:
             "numbers": numbers,
             "volume": float(volume),
             "pressure": float(pressure),
+            "symmetry": check_symmetry(symmetry, numbers, formula),
             "atomic_radii": radii,
             "min_distances": distances,
             "cell_bounds": bounds,
         }.items():
             object.__setattr__(self, name, value)
-        generator = torch.Generator().manual_seed(0)
-        if self._sample(N_TRIAL_SAMPLES, self._draw_random, generator, N_TRIAL_ATTEMPTS) is None:
-            raise self._infeasible_error()
+        self._check_feasible()
 
     def __repr__(self) -> str:
         return f"Crystal({self.formula!r}, volume={self.volume:.2f})"
@@ -205,18 +221,30 @@ class Crystal:
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return random crystals, `[n, d]` float64 on the CPU.
 
+        Those of a space with a `symmetry` have one of these space groups, but for displacements by
+        a hundredth of a bond: a relaxation never breaks a symmetry, and would end on a saddle
+        point.
+
         Raises:
-            SpaceError: the volume is so small that some could not be made.
+            SpaceError: the volume is so small, or the symmetry such, that some could not be made.
         """
         check_count("n", n, 0)
-        X = self._sample(n, self._draw_random, generator, N_SAMPLE_ATTEMPTS)
+        draw = self._draw_random if self.symmetry is None else self._draw_symmetric
+        X = self._sample(n, draw, generator, N_SAMPLE_ATTEMPTS)
         if X is None:
             raise self._infeasible_error()
         return X
 
     def generators(self) -> Mapping[str, Sampler]:
-        """Return the samplers of random crystals, by name."""
-        return {"random": self.sample}
+        """Return the samplers of random crystals, by name.
+
+        "random" is `sample`; where no `symmetry` is given, "symmetric" crystals have a space group
+        drawn at random, and Wyckoff positions that fit the formula.
+        """
+        generators: dict[str, Sampler] = {"random": self.sample}
+        if self.symmetry is None:
+            generators["symmetric"] = self._sample_symmetric
+        return generators
 
     def decode(self, X: Tensor) -> Structures:
         """Return the structures at X `[..., d]`, row-major; positions and cells differentiable."""
@@ -328,6 +356,7 @@ class Crystal:
             "formula": self.formula,
             "volume": self.volume,
             "pressure": self.pressure,
+            "symmetry": None if self.symmetry is None else list(self.symmetry),
             "atomic_radii": dict(sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))),
             "min_distance": dict(sorted(distances.items())),
             **self.cell_bounds.description(),
@@ -398,6 +427,29 @@ class Crystal:
         ratios = least_distance_ratios(F, H, self.contact_distances)
         return X, self.contains(X) & (ratios >= ACCEPTED_CONTACT_RATIO)
 
+    def _draw_symmetric(self, generator: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
+        """Return symmetric crystals `[count, d]`, and which of them are valid `[count]`."""
+        n, volume = count * N_SYMMETRIC_ATTEMPTS, len(self.numbers) * self.volume
+        volumes = random_volumes(n, volume, self.cell_bounds.volume_factors, generator)
+        groups = self.symmetry or range(2, N_SPACE_GROUPS + 1)
+        volumes = volumes.reshape(count, N_SYMMETRIC_ATTEMPTS)
+        F, H = sample_symmetric(volumes, self.numbers, groups, generator)
+        F, H = self._crystals(self._packed(F.flatten(0, 1), H.flatten(0, 1)))
+        noise = SYMMETRY_BREAKING_STD * float(self.bond_lengths.mean())
+        change = noise * normal(tuple(F.shape), generator)
+        X = self._coordinates(F + change @ torch.linalg.inv(H), H)
+        ratios = least_distance_ratios(F, H, self.contact_distances)
+        valid = self.contains(X) & (ratios >= ACCEPTED_SYMMETRIC_RATIO)
+        X, valid = X.unflatten(0, (count, -1)), valid.unflatten(0, (count, -1))
+        first = valid.int().argmax(-1)
+        rows = torch.arange(count, device=X.device)
+        return X[rows, first], valid[rows, first]
+
+    def _sample_symmetric(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return symmetric crystals `[n, d]`, or any where some could not be made."""
+        X = self._sample(n, self._draw_symmetric, generator, N_TRIAL_ATTEMPTS)
+        return self.sample(n, generator) if X is None else X
+
     def _sample(
         self,
         n: int,
@@ -408,12 +460,22 @@ class Crystal:
         """Return n crystals `[n, d]`, or None if some could not be made."""
         return rejection_sample(n, self.dimension, partial(draw, generator), max_attempts)
 
+    def _check_feasible(self) -> None:
+        """Raise an error if no crystals can be sampled."""
+        generator = torch.Generator().manual_seed(0)
+        draw = self._draw_random if self.symmetry is None else self._draw_symmetric
+        if self._sample(N_TRIAL_SAMPLES, draw, generator, N_TRIAL_ATTEMPTS) is None:
+            raise self._infeasible_error()
+
     def _infeasible_error(self) -> SpaceError:
         largest = float(self.min_distances.max())
         condition = (
             f"be large enough for {self.formula} with minimum distances up to {largest:.2f} Å"
         )
         hint = "Give a larger `volume`, or a smaller `min_distance`."
+        if self.symmetry is not None:
+            condition += f" in space group {', '.join(map(str, self.symmetry))}"
+            hint = "Give a larger `volume`, a smaller `min_distance`, or another `symmetry`."
         return SpaceError(
             error_message("volume", condition, f"{self.volume:.2f} Å³ per atom", hint)
         )

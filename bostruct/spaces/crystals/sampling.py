@@ -24,7 +24,7 @@ SAMPLING_VOLUME_RANGE = (0.8, 1.3)
 CELL_STRAIN_STD = 0.35
 """Standard deviation of the components of the log strain of random cells."""
 
-MAX_CONTACT_FRACTION = 0.5
+MAX_CONTACT_FRACTION = 0.55
 """Largest fraction of the volume that spheres of the contact distances of equal atoms fill."""
 
 ACCEPTED_CONTACT_RATIO = 0.9

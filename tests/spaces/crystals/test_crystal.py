@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import spglib
 import torch
 from ase import Atoms
 from ase.build import bulk, make_supercell
@@ -11,6 +12,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from bostruct.errors import InputError, SpaceError
 from bostruct.spaces import Crystal
 from bostruct.structures import from_ase, to_ase
+from bostruct.structures.convert import suppress_spglib_warnings
 from bostruct.testing import SpaceContract, seeded_generator
 from bostruct.testing.central_differences import assert_gradient
 
@@ -21,6 +23,7 @@ CRYSTALS = {
     "Cu2Pt2": {"volume": 13.2, "pressure": 0.1},
     "Ar4": {"atomic_radii": {"Ar": 1.4}},
     "Na4Cl4": {"min_distance": {"Cl-Na": 2.2, "Na-Na": 3.0, "Cl-Cl": 3.0}},
+    "Mg4": {"symmetry": [194, 225]},
     "C4H4": {"volume_range": (0.8, 1.5), "angles": (50, 130)},
 }
 
@@ -181,6 +184,32 @@ def test_samples_have_the_expected_volume():
     assert volumes.std() > 0.5
 
 
+def space_groups(X, space, symprec):
+    numbers = []
+    for atoms in to_ase(space.decode(X)):
+        cell = (atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers)
+        with suppress_spglib_warnings():
+            numbers.append(spglib.get_symmetry_dataset(cell, symprec=symprec).number)
+    return np.array(numbers)
+
+
+def test_symmetric_crystals_have_a_space_group():
+    space = Crystal("Ti2O4")
+    X, Y = (sampler(24, seeded_generator(0)) for sampler in space.generators().values())
+    assert (space_groups(X, space, 0.1) == 1).mean() > 0.9
+    found = space_groups(Y, space, 0.15)
+    assert (found > 1).mean() > 0.9
+    assert len(set(found.tolist())) > 8
+
+
+def test_given_space_groups_are_those_of_samples():
+    space = Crystal("Ti2O4", symmetry=136)
+    assert list(space.generators()) == ["random"]
+    found = space_groups(space.sample(12, seeded_generator(0)), space, 0.15)
+    assert np.isin(found, (136, 139)).mean() > 0.7  # 139 is a supergroup of 136
+    assert (found == 136).any()
+
+
 def test_projecting_bounds_the_cell():
     space = Crystal("Ti2O4", volume=10.5, volume_range=(0.8, 1.2))
     x = space.encode(from_ase([rutile()]))
@@ -198,7 +227,7 @@ def test_like_ions_start_apart():
     is_oxygen = space.numbers == 8
     oxygen = space.contact_distances[is_oxygen][:, is_oxygen]
     assert 2.0 < float(oxygen[0, 1]) < 2.6
-    assert float(Crystal("Au2Cu2").contact_distances[0, 0]) == pytest.approx(0.85 * 2 * 1.36)
+    assert float(Crystal("Si8").contact_distances[0, 0]) == pytest.approx(2 * 1.11)
 
 
 PROTOTYPES = {
@@ -306,6 +335,10 @@ def test_wrong_arguments_are_refused():
         Crystal("Si8", angles=(80, 100))
     with pytest.raises(InputError, match="that occur"):
         Crystal("Si8", min_distance={"O-O": 2.0})
+    with pytest.raises(InputError, match=r"`symmetry` must fit Ti2O4 .* got space group 230"):
+        Crystal("Ti2O4", symmetry=230)
+    with pytest.raises(InputError, match="from 1 to 230, got 231"):
+        Crystal("Ti2O4", symmetry=[136, 231])
 
 
 def test_description_rebuilds_the_space(crystal):

@@ -4,6 +4,7 @@ import torch
 
 from bostruct.spaces.crystals.packing import reduced
 from bostruct.spaces.crystals.sampling import (
+    MAX_CONTACT_FRACTION,
     SAMPLING_VOLUME_RANGE,
     contact_distances,
     random_volumes,
@@ -44,5 +45,6 @@ def test_contacts_shrink_where_atoms_do_not_fit():
     lengths, least = (torch.full((4, 4), x, dtype=torch.float64) for x in (2.0, 1.0))
     assert torch.equal(contact_distances(lengths, least, 100.0), lengths)
     shrunk = contact_distances(lengths, least, 20.0)
-    assert math.isclose(4 * math.pi / 6 * float(shrunk[0, 0]) ** 3, 10.0)
+    filled = 4 * math.pi / 6 * float(shrunk[0, 0]) ** 3 / 20
+    assert math.isclose(filled, MAX_CONTACT_FRACTION)
     assert (contact_distances(lengths, least, 1.0) == 1.02).all()
