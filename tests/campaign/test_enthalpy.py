@@ -59,6 +59,9 @@ def test_the_best_structure_is_that_of_the_lowest_enthalpy(log):
     assert ranked[1].energy_above_best == pytest.approx(
         sorted(map(enthalpy, trials))[1] - enthalpy(best)
     )
+    crystal = summary.energy.crystals[best.number]
+    assert crystal.volume_per_atom == pytest.approx(best.atoms.get_volume() / 2)
+    assert f"{best.number:5d}  {crystal.space_group} (" in summary_text(summary)
     (image,) = images_to_export(log)
     assert image.info["trial"] == best.number
     assert image.info["enthalpy"] == pytest.approx(enthalpy(best))
