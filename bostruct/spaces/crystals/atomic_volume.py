@@ -9,7 +9,7 @@ Kinds of matter pack differently:
 - metals: the volume of the element's own crystal, where that is a simple one;
 - other elements, bonded covalently: spheres of the covalent radii fill 34 % as in diamond.
 
-In 45 textbook crystals from LiF to MgB2 this is right to 12 % in the median. An element whose
+In 53 known crystals from LiF to MgB2 this is right to 10 % in the median. An element whose
 radius is not the covalent one is a sphere that touches others, of which 70 % of the volume is full.
 """
 

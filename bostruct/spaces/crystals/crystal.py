@@ -51,6 +51,7 @@ from bostruct.spaces.crystals.sampling import (
 )
 from bostruct.spaces.crystals.supercells import with_atoms_of
 from bostruct.spaces.crystals.symmetric_sampling import check_symmetry, sample_symmetric
+from bostruct.spaces.crystals.symmetrization import symmetrize
 from bostruct.spaces.crystals.wyckoff_positions import N_SPACE_GROUPS
 from bostruct.spaces.fingerprint_distance import (
     DUPLICATE_TOLERANCE,
@@ -95,7 +96,7 @@ class Crystal:
 
     Args:
         formula: chemical formula of the cell as ASE reads it: "Si8", "Ti2O4", "(SrTiO3)2".
-        volume: expected volume in Å³ per atom. By default from radii, right to some 12 %, see
+        volume: expected volume in Å³ per atom. By default from radii, right to some 10 %, see
             `bostruct.spaces.crystals.atomic_volume`; a better one saves energies.
         volume_range: smallest and largest volume, relative to the expected one.
         pressure: pressure in eV/Å³ at which the enthalpy is sought; 1 GPa is 0.00624 eV/Å³.
@@ -328,10 +329,10 @@ class Crystal:
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of crystals, by name.
 
-        "permute" (several species only), "rattle", "shift", "splice" (of several crystals) and
-        "strain". Where a move leaves the space, it returns its input, projected.
+        "permute" (several species only), "rattle", "shift", "splice" (of several crystals),
+        "strain" and "symmetrize". Where a move leaves the space, it returns its input, projected.
         """
-        names = ["rattle", "shift", "splice", "strain"]
+        names = ["rattle", "shift", "splice", "strain", "symmetrize"]
         if len(set(self.numbers.tolist())) > 1:
             names.insert(0, "permute")
         return {name: partial(self._move, name) for name in names}
@@ -406,6 +407,9 @@ class Crystal:
         elif name == "splice":
             F, S = moves.cut_and_splice(F, log_strain_matrix(s), numbers, generator)
             H = cell_of_log_strain(log_strain_components(S), self.reference_length)
+        elif name == "symmetrize":
+            F, H = symmetrize(*reduced(F, H), numbers, generator)
+            F = self._rattled(F, H, generator)
         else:
             F, H = moves.strain_cell(F, H, generator)
         moved = self._packed(F, H)
@@ -435,15 +439,20 @@ class Crystal:
         volumes = volumes.reshape(count, N_SYMMETRIC_ATTEMPTS)
         F, H = sample_symmetric(volumes, self.numbers, groups, generator)
         F, H = self._crystals(self._packed(F.flatten(0, 1), H.flatten(0, 1)))
-        noise = SYMMETRY_BREAKING_STD * float(self.bond_lengths.mean())
-        change = noise * normal(tuple(F.shape), generator)
-        X = self._coordinates(F + change @ torch.linalg.inv(H), H)
+        X = self._coordinates(self._rattled(F, H, generator), H)
         ratios = least_distance_ratios(F, H, self.contact_distances)
         valid = self.contains(X) & (ratios >= ACCEPTED_SYMMETRIC_RATIO)
         X, valid = X.unflatten(0, (count, -1)), valid.unflatten(0, (count, -1))
         first = valid.int().argmax(-1)
         rows = torch.arange(count, device=X.device)
         return X[rows, first], valid[rows, first]
+
+    def _rattled(self, F: Tensor, H: Tensor, generator: torch.Generator) -> Tensor:
+        """Return fractional coordinates of symmetric crystals with their symmetry broken."""
+        noise = SYMMETRY_BREAKING_STD * float(self.bond_lengths.mean())
+        change = noise * normal(tuple(F.shape), generator).to(F)
+        rattled: Tensor = F + change @ torch.linalg.inv(H)
+        return rattled
 
     def _sample_symmetric(self, n: int, generator: torch.Generator) -> Tensor:
         """Return symmetric crystals `[n, d]`, or any where some could not be made."""

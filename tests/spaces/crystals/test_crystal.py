@@ -307,7 +307,7 @@ def test_moves_change_what_they_are_named_after():
     space = Crystal("Ti2O4")
     X = space.sample(32, seeded_generator(0))
     moves = space.moves()
-    assert list(moves) == ["permute", "rattle", "shift", "splice", "strain"]
+    assert list(moves) == ["permute", "rattle", "shift", "splice", "strain", "symmetrize"]
     volume = torch.linalg.det(space.decode(X).cell)
     for name in ("permute", "rattle", "shift"):
         moved = torch.linalg.det(space.decode(moves[name](X, seeded_generator(1))).cell)
@@ -316,6 +316,8 @@ def test_moves_change_what_they_are_named_after():
     assert not torch.isclose(strained, volume).all()
     changed = ~space.is_duplicate(X, moves["strain"](X, seeded_generator(1)))
     assert changed.float().mean() > 0.8
+    symmetric = moves["symmetrize"](X, seeded_generator(1))
+    assert (space_groups(symmetric, space, 0.15) > 1).mean() > 0.7
 
 
 def test_wrong_arguments_are_refused():
