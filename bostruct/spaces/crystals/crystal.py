@@ -19,6 +19,7 @@ from bostruct.errors import (
     check_shape,
     error_message,
 )
+from bostruct.spaces.active_bounds import ActiveBound
 from bostruct.spaces.clusters.moves import swap_species
 from bostruct.spaces.clusters.sampling import (
     N_SAMPLE_ATTEMPTS,
@@ -28,13 +29,14 @@ from bostruct.spaces.clusters.sampling import (
 )
 from bostruct.spaces.crystals import moves
 from bostruct.spaces.crystals.atomic_volume import contact_factors, default_volume
+from bostruct.spaces.crystals.bounds import distance_bounds
 from bostruct.spaces.crystals.cell_bounds import CellBounds
+from bostruct.spaces.crystals.crystal_coordinates import CrystalCoordinates
 from bostruct.spaces.crystals.crystal_fingerprint import crystal_fingerprint
 from bostruct.spaces.crystals.log_strain import (
     cell_of_log_strain,
     log_strain_components,
     log_strain_matrix,
-    log_strain_of_cell,
 )
 from bostruct.spaces.crystals.packing import (
     center_atoms,
@@ -85,10 +87,10 @@ DEFAULT_VOLUME_RANGE = (0.5, 2.0)
 class Crystal:
     """All crystals of one formula, periodic along three lattice vectors that vary.
 
-    The coordinates X `[..., 3a + 6]` are lengths in Å: the fractional coordinates times a reference
-    length L, atom after atom in the order of the formula, then six components of the log strain of
-    the cell times `strain_length`. L³ is the expected volume; `strain_length` makes gradients of
-    atoms and cell be of one size. See `bostruct.spaces.crystals.log_strain`.
+    The coordinates X `[..., 3a + 6]` are lengths in Å: the fractional coordinates, atom after atom
+    in the order of the formula, times the cube root of the expected volume, then six components of
+    the log strain of the cell, times a length that makes gradients of atoms and cell be of one
+    size. See `bostruct.spaces.crystals.crystal_coordinates` and `.log_strain`.
 
     Cells are known up to rotation. Atoms are centered in the cell, and equivalent to their images:
     nothing is wrapped, so that relaxations are continuous. Samples and moved crystals are in
@@ -96,6 +98,7 @@ class Crystal:
 
     Args:
         formula: chemical formula of the cell as ASE reads it: "Si8", "Ti2O4", "(SrTiO3)2".
+        formula_units: number of formulas in the cell; 2 and "TiO2" make up "(TiO2)2".
         volume: expected volume in Å³ per atom. By default from radii, right to some 10 %, see
             `bostruct.spaces.crystals.atomic_volume`; a better one saves energies.
         volume_range: smallest and largest volume, relative to the expected one.
@@ -141,6 +144,7 @@ class Crystal:
         self,
         formula: str,
         *,
+        formula_units: int = 1,
         volume: float | None = None,
         volume_range: Sequence[float] = DEFAULT_VOLUME_RANGE,
         pressure: float = 0.0,
@@ -151,6 +155,9 @@ class Crystal:
         lengths: Sequence[float] | None = None,
         angles: Sequence[float] = (40.0, 140.0),
     ) -> None:
+        hint = "A campaign searches cells of one size: run one for each number of formula units."
+        if check_count("formula_units", formula_units, hint=hint) > 1:
+            formula = f"({formula}){formula_units}"
         numbers = parse_formula(formula, min_atoms=1)
         radii = resolve_atomic_radii(numbers, atomic_radii)
         a = len(numbers)
@@ -183,21 +190,12 @@ class Crystal:
     @property
     def dimension(self) -> int:
         """The number of coordinates, three for each atom and six for the cell."""
-        return 3 * len(self.numbers) + 6
+        return self.coordinates.dimension
 
-    @property
-    def reference_length(self) -> float:
-        """The cube root of the expected volume of the cell, Å."""
-        return float((len(self.numbers) * self.volume) ** (1 / 3))
-
-    @property
-    def strain_length(self) -> float:
-        """The length that makes a coordinate of a component of the log strain, Å.
-
-        J = Ω^(1/3) N^(1/6) of Sheppard et al., J. Chem. Phys. 136, 074103 (2012), eq. 6, for a
-        volume Ω of N atoms.
-        """
-        return float(self.reference_length * len(self.numbers) ** (1 / 6))
+    @cached_property
+    def coordinates(self) -> CrystalCoordinates:
+        """The coordinates of atoms and cell in X."""
+        return CrystalCoordinates(len(self.numbers), len(self.numbers) * self.volume)
 
     @cached_property
     def bond_lengths(self) -> Tensor:
@@ -251,7 +249,7 @@ class Crystal:
         """Return the structures at X `[..., d]`, row-major; positions and cells differentiable."""
         check_shape("X", X.reshape(-1, X.shape[-1]), [None, self.dimension])
         a, device = len(self.numbers), X.device
-        F, H = self._crystals(X.reshape(-1, self.dimension))
+        F, H = self.coordinates.decode(X.reshape(-1, self.dimension))
         b = len(F)
         return Structures.unchecked(
             positions=(F @ H).reshape(-1, 3),
@@ -281,7 +279,7 @@ class Crystal:
 
         X is `[..., d]`. All periodic images count.
         """
-        F, H = self._crystals(X.reshape(-1, self.dimension))
+        F, H = self.coordinates.decode(X.reshape(-1, self.dimension))
         slack = max(RELATIVE_ROUNDING, 8 * torch.finfo(X.dtype).eps)
         allowed = self.cell_bounds.contain(H, slack) & F.isfinite().all(-1).all(-1)
         rows = allowed.nonzero().squeeze(-1)
@@ -295,9 +293,9 @@ class Crystal:
         Atoms shift all together. Minimizers may apply it after every step: gradients stay the same,
         and their differences have no component along the shift.
         """
-        F, s = self._split(X)
+        F, s = self.coordinates.split(X)
         s = self.cell_bounds.clamp_log_strain(s)
-        return self._joined(center_atoms(F), s)
+        return self.coordinates.join(center_atoms(F), s)
 
     def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
         """Return whether A and B `[..., d]`, broadcast, are the same crystal, `[...]`.
@@ -322,7 +320,7 @@ class Crystal:
 
         See `bostruct.spaces.crystals.crystal_fingerprint`.
         """
-        F, H = self._crystals(X.reshape(-1, self.dimension))
+        F, H = self.coordinates.decode(X.reshape(-1, self.dimension))
         fingerprints = crystal_fingerprint(F, H, self.numbers, self.volume)
         return fingerprints.reshape(*X.shape[:-1], fingerprints.shape[-1])
 
@@ -336,6 +334,11 @@ class Crystal:
         if len(set(self.numbers.tolist())) > 1:
             names.insert(0, "permute")
         return {name: partial(self._move, name) for name in names}
+
+    def active_bounds(self, x: Tensor) -> list[ActiveBound]:
+        """Return the minimum distances on which the crystal at x `[d]` leans, or violates."""
+        structure = self.decode(x.detach().cpu().double())
+        return distance_bounds(structure, self.min_distances)
 
     @classmethod
     def from_description(
@@ -363,24 +366,6 @@ class Crystal:
             **self.cell_bounds.description(),
         }
 
-    def _split(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """Return fractional coordinates `[..., a, 3]` and the log strain `[..., 6]` at X."""
-        F = X[..., :-6].unflatten(-1, (-1, 3)) / self.reference_length
-        return F, X[..., -6:] / self.strain_length
-
-    def _joined(self, F: Tensor, s: Tensor) -> Tensor:
-        """Return X `[..., d]` of fractional coordinates and log strains."""
-        return torch.cat((F.flatten(-2) * self.reference_length, s * self.strain_length), -1)
-
-    def _crystals(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """Return fractional coordinates `[..., a, 3]` and cells `[..., 3, 3]` Å at X."""
-        F, s = self._split(X)
-        return F, cell_of_log_strain(s, self.reference_length)
-
-    def _coordinates(self, F: Tensor, H: Tensor) -> Tensor:
-        """Return X `[..., d]` of fractional coordinates and cells."""
-        return self._joined(center_atoms(F), log_strain_of_cell(H, self.reference_length))
-
     def _encode_one(self, structure: Structures) -> Tensor:
         """Return the coordinates of one crystal, `[1, d]`."""
         if not bool(structure.pbc.all()):
@@ -392,11 +377,11 @@ class Crystal:
         slack = max(RELATIVE_ROUNDING, 8 * torch.finfo(F.dtype).eps)
         if not bool(self.cell_bounds.contain(H, slack)):
             F, H = reduced(F, H)
-        return self._coordinates(F, H)
+        return self.coordinates.encode(F, H)
 
     def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
-        F, s = self._split(X)
-        H = cell_of_log_strain(s, self.reference_length)
+        F, s = self.coordinates.split(X)
+        H = cell_of_log_strain(s, self.coordinates.length)
         numbers = self.numbers.to(X.device)
         if name == "permute":
             F = swap_species(F, numbers, generator)
@@ -406,7 +391,7 @@ class Crystal:
             F, H = moves.shift_layers(F, H, generator)
         elif name == "splice":
             F, S = moves.cut_and_splice(F, log_strain_matrix(s), numbers, generator)
-            H = cell_of_log_strain(log_strain_components(S), self.reference_length)
+            H = cell_of_log_strain(log_strain_components(S), self.coordinates.length)
         elif name == "symmetrize":
             F, H = symmetrize(*reduced(F, H), numbers, generator)
             F = self._rattled(F, H, generator)
@@ -419,7 +404,7 @@ class Crystal:
         """Return X `[n, d]` of crystals in reduced cells, overlaps removed."""
         F, H = push_apart(*reduced(F, H), self.contact_distances)
         F, H = reduced(F, H)
-        return self._coordinates(wrap_atoms(F), H)
+        return self.coordinates.encode(wrap_atoms(F), H)
 
     def _draw_random(self, generator: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Return random crystals `[count, d]`, and which of them are valid `[count]`."""
@@ -427,7 +412,7 @@ class Crystal:
         volumes = random_volumes(count, volume, self.cell_bounds.volume_factors, generator)
         F, H = sample_random(volumes, len(self.numbers), generator)
         X = self._packed(F, H)
-        F, H = self._crystals(X)
+        F, H = self.coordinates.decode(X)
         ratios = least_distance_ratios(F, H, self.contact_distances)
         return X, self.contains(X) & (ratios >= ACCEPTED_CONTACT_RATIO)
 
@@ -438,8 +423,8 @@ class Crystal:
         groups = self.symmetry or range(2, N_SPACE_GROUPS + 1)
         volumes = volumes.reshape(count, N_SYMMETRIC_ATTEMPTS)
         F, H = sample_symmetric(volumes, self.numbers, groups, generator)
-        F, H = self._crystals(self._packed(F.flatten(0, 1), H.flatten(0, 1)))
-        X = self._coordinates(self._rattled(F, H, generator), H)
+        F, H = self.coordinates.decode(self._packed(F.flatten(0, 1), H.flatten(0, 1)))
+        X = self.coordinates.encode(self._rattled(F, H, generator), H)
         ratios = least_distance_ratios(F, H, self.contact_distances)
         valid = self.contains(X) & (ratios >= ACCEPTED_SYMMETRIC_RATIO)
         X, valid = X.unflatten(0, (count, -1)), valid.unflatten(0, (count, -1))

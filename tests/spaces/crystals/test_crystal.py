@@ -141,28 +141,20 @@ def test_cell_and_positions_are_differentiable():
     assert_gradient(energy, X)
 
 
-def spring_energy(space, X):
-    """Energy of springs of 2.55 Å between all atoms and images closer than 3.2 Å."""
-    decoded = space.decode(X)
-    P, H = decoded.positions.reshape(len(X), -1, 3), decoded.cell
-    shifts = torch.cartesian_prod(*[torch.arange(-2.0, 3.0, dtype=X.dtype)] * 3)
-    images = (shifts @ H).reshape(len(X), 1, 1, -1, 3)
-    D = (P.unsqueeze(2) - P.unsqueeze(1)).unsqueeze(3) + images
-    D = D.square().sum(-1).add(1e-9).sqrt()
-    near = (D > 0.5) & (D < 3.2)
-    return torch.where(near, (D - 2.55) ** 2, 0).sum((1, 2, 3)) / 2
+def test_formula_units_multiply_the_formula():
+    space = Crystal("TiO2", formula_units=2)
+    assert space.formula == "(TiO2)2"
+    assert space.description() == Crystal("(TiO2)2").description()
+    for wrong in ([2, 4], 0, 1.5):
+        with pytest.raises(InputError, match="run one for each number of formula units"):
+            Crystal("TiO2", formula_units=wrong)
 
 
-@pytest.mark.parametrize("repeat", [1, 2])
-def test_gradients_of_atoms_and_cell_are_of_one_size(repeat):
-    atoms = bulk("Cu", cubic=True).repeat(repeat)
-    space = Crystal(str(atoms.symbols), volume=atoms.get_volume() / len(atoms))
-    x = space.encode(from_ase([atoms]))
-    X = x + 0.05 * torch.randn(64, x.shape[1], generator=seeded_generator(0), dtype=x.dtype)
-    X.requires_grad_()
-    (g,) = torch.autograd.grad(spring_energy(space, X).sum(), X)
-    ratio = g[:, -6:].square().mean().sqrt() / g[:, :-6].square().mean().sqrt()
-    assert 0.3 < ratio < 3
+def test_leans_on_minimum_distances():
+    x = Crystal("Si8").encode(from_ase([bulk("Si", cubic=True)]))[0]
+    assert not Crystal("Si8").active_bounds(x)
+    (bound,) = Crystal("Si8", min_distance=2.34).active_bounds(x)
+    assert (bound.pair, bound.limit) == ("Si-Si", 2.34)
 
 
 def test_contains_all_images():
