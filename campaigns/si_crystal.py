@@ -16,7 +16,7 @@ campaign = bo.Campaign(
     space=bo.spaces.Crystal("Si8", volume=20.0),
     evaluator=bo.evaluators.Calculator(StillingerWeber),
     stop=bo.stop.EnergyReached(-34.65) | bo.stop.Evaluations(60),
-    final_relaxation=bo.FinalRelaxation(fmax=0.02),
+    final_relaxation=bo.FinalRelaxation(),
 )
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ campaign = bo.Campaign(
     ),
     evaluator=bo.evaluators.Calculator(matsui_akaogi),
     stop=bo.stop.EnergyReached(-79.514) | bo.stop.Evaluations(60),
-    final_relaxation=bo.FinalRelaxation(fmax=0.02),
+    final_relaxation=bo.FinalRelaxation(),
 )
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation
 from bostruct.spaces import Space
 
@@ -52,6 +53,26 @@ def has_variable_cell(space: Space) -> bool:
 def pressure_of(space: Space | None) -> float:
     """Return the pressure under which the structures of a space are sought, eV/Å³."""
     return float(space.pressure) if isinstance(space, SupportsPressure) else 0.0
+
+
+def check_pressure_supported(space: Space, evaluator: object) -> None:
+    """Refuse a pressure with an evaluator that is known to return no stress.
+
+    Raises:
+        InputError: it does not.
+    """
+    factory = getattr(evaluator, "factory", None)
+    properties = getattr(factory, "implemented_properties", ("stress",))
+    has_stress = getattr(evaluator, "with_stress", True) and "stress" in properties
+    if pressure_of(space) and not has_stress:
+        raise InputError(missing_stress_message("one without"))
+
+
+def missing_stress_message(value: str) -> str:
+    """Return the error sentence for an evaluator without stresses under a pressure."""
+    hint = "Leave `pressure` out, or return the stress."
+    condition = "return stresses where the space has a pressure"
+    return error_message("evaluator", condition, value, hint)
 
 
 def pressure_energy(space: Space, X: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from ase.calculators.emt import EMT
 from ase.units import GPa
 
 from bostruct.acquisition import LowerConfidenceBound
@@ -17,7 +18,8 @@ from bostruct.campaign.report.assessment import Assessment
 from bostruct.campaign.report.export import images_to_export
 from bostruct.campaign.report.summary import summarize
 from bostruct.campaign.report.text import final_text, summary_text
-from bostruct.evaluators import Evaluation
+from bostruct.errors import InputError
+from bostruct.evaluators import Calculator, Evaluation, Function
 from bostruct.surrogates import fit_surrogate
 from tests.campaign import crystals
 
@@ -150,3 +152,29 @@ def test_interrupted_runs_under_a_pressure_go_on_as_one(tmp_path, log):
     crystals.campaign(PRESSURE, n=5).run(folder)
     crystals.campaign(PRESSURE).run(folder)
     assert crystals.campaign(PRESSURE).read(folder).fingerprint() == log.fingerprint()
+
+
+class NoStress(EMT):
+    implemented_properties = ("energy", "forces")
+
+
+@pytest.mark.parametrize("evaluator", [Calculator(NoStress), Calculator(EMT, with_stress=False)])
+def test_refuses_a_pressure_without_stress(evaluator):
+    message = "`evaluator` must return stresses where the space has a pressure, got one without"
+    with pytest.raises(InputError, match=message):
+        crystals.campaign(PRESSURE, evaluator=evaluator)
+    assert crystals.campaign(0.0, evaluator=evaluator)
+
+
+def test_the_first_energy_without_a_stress_ends_a_run_under_a_pressure(tmp_path):
+    calls = []
+
+    def energy(atoms):
+        calls.append(1)
+        return float(len(calls))
+
+    campaign = crystals.campaign(PRESSURE, evaluator=Function(energy))
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"must return stresses .* got none for trial 0"):
+            campaign.run(tmp_path / "run")
+    assert len(calls) == 1
