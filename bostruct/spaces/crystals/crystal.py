@@ -78,8 +78,11 @@ SYMMETRY_BREAKING_STD = 0.01
 ACCEPTED_SYMMETRIC_RATIO = 0.8
 """Least distance of atoms of a symmetric crystal, in contact distances."""
 
-DEFAULT_VOLUME_RANGE = (0.5, 2.0)
-"""Default range of volumes, relative to the expected one."""
+VOLUME_RANGE = (0.5, 2.0)
+"""Default range of volumes, relative to an expected one that was given."""
+
+WIDE_VOLUME_RANGE = (1 / 3, 3.0)
+"""Default range of volumes, relative to the one expected from the formula."""
 
 
 @final
@@ -101,7 +104,8 @@ class Crystal:
         formula_units: number of formulas in the cell; 2 and "TiO2" make up "(TiO2)2".
         volume: expected volume in Å³ per atom. By default from radii, right to some 10 %, see
             `bostruct.spaces.crystals.atomic_volume`; a better one saves energies.
-        volume_range: smallest and largest volume, relative to the expected one.
+        volume_range: smallest and largest volume, relative to the expected one; by default (0.5, 2)
+            where that is given, and a third to three times otherwise.
         pressure: pressure in eV/Å³ at which the enthalpy is sought; 1 GPa is 0.00624 eV/Å³.
         symmetry: number of the space group of random crystals, or several from which one is drawn.
             By default half of them have a random one; searches may leave it.
@@ -146,7 +150,7 @@ class Crystal:
         *,
         formula_units: int = 1,
         volume: float | None = None,
-        volume_range: Sequence[float] = DEFAULT_VOLUME_RANGE,
+        volume_range: Sequence[float] | None = None,
         pressure: float = 0.0,
         symmetry: int | Sequence[int] | None = None,
         atomic_radii: Mapping[str, float] | None = None,
@@ -165,6 +169,8 @@ class Crystal:
         distances = min_pair_distances(
             numbers.repeat(2), radii.repeat(2), min_distance, min_distance_factor
         )[:a, a:].contiguous()
+        if volume_range is None:
+            volume_range = WIDE_VOLUME_RANGE if volume is None else VOLUME_RANGE
         if volume is None:
             volume = default_volume(numbers, radii)
         volume = check_positive("volume", volume, "It is in Å³ per atom.")

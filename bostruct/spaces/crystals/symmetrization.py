@@ -30,6 +30,12 @@ MAX_METRIC_CHANGE = 0.35
 N_OPERATIONS = 12
 """Number of operations that are drawn for each crystal."""
 
+N_TRANSLATIONS = 8
+"""Largest number of atoms that one of them is mapped onto, to find a translation."""
+
+N_CHOICES = 6
+"""Number of operations that map atoms best, of which the first is taken that is consistent."""
+
 N_AVERAGES = 150
 """Number of times that atoms and their images are averaged."""
 
@@ -81,6 +87,17 @@ class NearSymmetry:
         image = F @ self.W.mT - self.offset
         return image + (self.targets(F) - image).mean(-2, keepdim=True)
 
+    def is_cyclic(self) -> Tensor:
+        """Return whether atoms come back to themselves, `[n]` bool, as W does to the identity."""
+        start, eye = torch.arange(self.target.shape[1]), torch.eye(3, dtype=self.W.dtype)
+        power, target = self.W, self.target
+        comes_back = torch.ones(len(target), dtype=torch.bool)
+        for _ in range(MAX_ORDER):
+            is_identity = (power == eye).all(-1).all(-1)
+            comes_back &= ~is_identity | (target == start).all(-1)
+            power, target = power @ self.W, self.target.gather(1, target)
+        return comes_back
+
     def targets(self, F: Tensor) -> Tensor:
         """Return the coordinates of the atom that each atom is mapped onto, `[n, a, 3]`."""
         return F.gather(1, self.target.unsqueeze(-1).expand_as(F))
@@ -102,62 +119,72 @@ def symmetrize(
     """
     if not len(F):
         return F, H
+    n = len(F)
     f, metric = F.cpu().double(), (H @ H.mT).cpu().double()
-    u = uniform((len(F), N_OPERATIONS), generator).cpu()
-    rows = [_near_symmetry(*row, numbers.cpu()) for row in zip(f, metric, u, strict=True)]
-    symmetry = NearSymmetry(*(torch.stack(parts) for parts in zip(*rows, strict=True)))
-    averaged = f
+    u = uniform((n, N_OPERATIONS + N_TRANSLATIONS), generator).cpu()
+    rows = [_near_symmetries(*row, numbers.cpu()) for row in zip(f, metric, u, strict=True)]
+    symmetry = NearSymmetry(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
+    averaged = f.repeat_interleave(N_CHOICES, 0)  # [n choices, a, 3]
     for _ in range(N_AVERAGES):
         mean = (symmetry.targets(averaged) + symmetry.images(averaged)) / 2
         index = symmetry.target.unsqueeze(-1).expand_as(mean)
         averaged = torch.empty_like(mean).scatter_(1, index, mean)
     left = (symmetry.targets(averaged) - symmetry.images(averaged)).abs().amax((1, 2))
     # translations along an axis may contradict each other, and drift
-    is_symmetric = (left < SYMMETRIC_TOLERANCE).reshape(-1, 1, 1).to(F.device)
-    cells = torch.stack([_averaged_cell(*row) for row in zip(metric, symmetry.W, strict=True)])
+    converged = (left < SYMMETRIC_TOLERANCE) & symmetry.is_cyclic()
+    converged = converged.reshape(n, N_CHOICES)
+    best = torch.arange(n) * N_CHOICES + converged.int().argmax(-1)
+    is_symmetric = converged.any(-1).reshape(-1, 1, 1).to(F.device)
+    chosen = zip(metric, symmetry.W[best], strict=True)
+    cells = torch.stack([_averaged_cell(*row) for row in chosen])
     return (
-        torch.where(is_symmetric, averaged.to(F), F),
+        torch.where(is_symmetric, averaged[best].to(F), F),
         torch.where(is_symmetric, cells.to(H), H),
     )
 
 
-def _near_symmetry(
+def _near_symmetries(
     F: Tensor, metric: Tensor, u: Tensor, numbers: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the operation that maps one crystal best, of some drawn by uniform numbers u.
+    """Return the operations that map one crystal best, of some drawn by uniform numbers u.
 
     The rarest species has few translations to try: its first atom is mapped onto each of them.
 
     Args:
         F: `[a, 3]` fractional coordinates.
         metric: `[3, 3]` Å², the metric of the cell.
-        u: `[g]` uniform random numbers.
+        u: uniform random numbers, one for each operation and translation.
         numbers: `[a]` atomic numbers.
 
     Returns:
-        the operation, and its mapping of atoms, see `NearSymmetry`.
+        `N_CHOICES` operations, best first, and their mappings of atoms, see `NearSymmetry`.
     """
     every, lengths = lattice_operations(), metric.diagonal().sqrt()
     change = (every.mT @ metric @ every - metric).abs() / (lengths.unsqueeze(1) * lengths)
     near = every[change.amax((1, 2)) < MAX_METRIC_CHANGE]
+    u, v = u[:N_OPERATIONS], u[N_OPERATIONS:]
     W = near[(u * len(near)).long()]  # never empty: the inversion leaves all metrics as they are
     species, counts = numbers.unique(return_counts=True)
     rarest = (numbers == species[counts.argmin()]).nonzero().squeeze(-1)
     turned = F @ W.mT  # [g, a, 3]
-    w = F[rarest] - turned[:, rarest[:1]]  # [g, t, 3]
+    first, some = rarest[:1], rarest
+    if len(rarest) > N_TRANSLATIONS:
+        some = rarest[(v * len(rarest)).long()]
+    w = F[some] - turned[:, first]  # [g, t, 3]
     difference = (turned.unsqueeze(1) + w.unsqueeze(2)).unsqueeze(3) - F  # [g, t, a, a, 3]
     offset = difference.round()
     difference = difference - offset
     square = ((difference @ metric) * difference).sum(-1)
     square = square.masked_fill(numbers.unsqueeze(1) != numbers, torch.inf)
-    best = int(square.amin(-1).mean(-1).argmin())
-    operation, shift = divmod(best, len(rarest))
-    cost = square[operation, shift]
-    # no two atoms onto one
-    assignment = linear_sum_assignment(cost.clamp(max=UNLIKE_COST * float(metric.trace())))
-    target = torch.as_tensor(assignment[1])
-    rows = torch.arange(len(F))
-    return W[operation], target, offset[operation, shift, rows, target]
+    misfit, shifts = square.amin(-1).mean(-1).min(-1)  # [g]
+    rows, worst = torch.arange(len(F)), UNLIKE_COST * float(metric.trace())
+    targets, offsets = [], []
+    operations = misfit.argsort(stable=True)[:N_CHOICES]
+    for k in operations.tolist():
+        cost = square[k, shifts[k]].clamp(max=worst)
+        targets.append(torch.as_tensor(linear_sum_assignment(cost)[1]))  # no two atoms onto one
+        offsets.append(offset[k, shifts[k], rows, targets[-1]])
+    return W[operations], torch.stack(targets), torch.stack(offsets)
 
 
 def _averaged_cell(metric: Tensor, W: Tensor) -> Tensor:
