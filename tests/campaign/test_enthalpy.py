@@ -20,6 +20,7 @@ from bostruct.campaign.report.summary import summarize
 from bostruct.campaign.report.text import final_text, summary_text
 from bostruct.errors import InputError
 from bostruct.evaluators import Calculator, Evaluation, Function
+from bostruct.runtime.executors import Workers
 from bostruct.surrogates import fit_surrogate
 from tests.campaign import crystals
 
@@ -178,3 +179,19 @@ def test_the_first_energy_without_a_stress_ends_a_run_under_a_pressure(tmp_path)
         with pytest.raises(InputError, match=r"must return stresses .* got none for trial 0"):
             campaign.run(tmp_path / "run")
     assert len(calls) == 1
+
+
+def test_show_warns_where_there_are_no_stresses(tmp_path, log):
+    campaign = crystals.campaign(n=5, evaluator=Calculator(NoStress))
+    campaign.run(tmp_path / "run")
+    sentence = "the evaluator returned no stress: the cell is learnt from energies and forces alone"
+    assert sentence in summary_text(summarize(campaign.read(tmp_path / "run")))
+    assert "no stress" not in summary_text(summarize(log))
+
+
+def test_workers_return_stresses(tmp_path):
+    campaign = crystals.campaign(PRESSURE, n=4, executor=Workers(2))
+    campaign.run(tmp_path / "run")
+    trials = campaign.read(tmp_path / "run").trials("done")
+    assert len(trials) == 4
+    assert all(trial.stress is not None for trial in trials)

@@ -11,7 +11,11 @@ from bostruct.campaign.analysis.absurd_energies import absurd_sentence
 from bostruct.campaign.analysis.bound_diagnosis import bound_sentences
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.radius_diagnosis import radius_sentence
-from bostruct.campaign.enthalpy import PRESSURE_ENERGY, has_variable_cell
+from bostruct.campaign.enthalpy import (
+    PRESSURE_ENERGY,
+    has_variable_cell,
+    missing_stress_sentence,
+)
 from bostruct.campaign.log.lock import is_locked
 from bostruct.campaign.log.malformed_log import reads_log
 from bostruct.campaign.log.reader import Log
@@ -349,6 +353,7 @@ def _diagnoses(log: Log, assessment: Assessment) -> tuple[str, ...]:
     trials, steps = log.trial_records(), log.steps()
     sentences = [absurd_sentence(trials)]
     if log.space is not None:
+        sentences.append(missing_stress_sentence(log.space, trials))
         sentences.append(radius_sentence(log.space, steps))
         numbers = [structure.trial for structure in assessment.best]
         by_number = {trial.number: trial for trial in trials}
