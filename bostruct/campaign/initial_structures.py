@@ -29,6 +29,7 @@ from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.base import cell_volume, check_evaluation, evaluation_limits
 from bostruct.spaces import DiscreteSpace, Space
 from bostruct.spaces.connectivity import widest_gap
+from bostruct.spaces.space import SupportsCellBounds
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase, to_ase
 from bostruct.structures.constrained_forces import changes_energy
 from bostruct.structures.elements import formula
@@ -342,6 +343,9 @@ def _not_contained(space: Space, x: Tensor, label: str) -> InputError:
     """Return the error for a structure that is not in the space."""
     if isinstance(space, DiscreteSpace):
         return _refused("hold members of the space", label)
+    if isinstance(space, SupportsCellBounds) and (violation := space.cell_violation(x)):
+        value, hint = violation
+        return _refused("hold crystals within the bounds of the space", f"{value}, {label}", hint)
     structure = space.decode(x)
     bounds = getattr(space, "cell_bounds", None)
     if bounds is not None and not bool(bounds.contain(structure.cell, REGION_TOLERANCE).all()):

@@ -214,6 +214,18 @@ class SupportsRadii(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsCellBounds(Protocol):
+    """A space whose structures have cells within bounds."""
+
+    def cell_violation(self, x: Tensor) -> tuple[str, str] | None:
+        """Return what is outside the bounds at x `[d]` and the way out, None if the cell is inside.
+
+        As in "a volume of 31.20 Å³ per atom" and "Give `volume=31.2`.".
+        """
+        ...
+
+
 def check_member_range(size: int | None, start: int, stop: int) -> int:
     """Return the size of a space if it has members `start` to `stop`.
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from bostruct.structures import Structures
 from bostruct.structures.strain import has_stress, volumes
 
-NOISE_LENGTH = 0.7
+NOISE_LENGTH = 0.5
 """Distance L, in units of the bond length."""
 
 

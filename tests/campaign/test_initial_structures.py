@@ -293,6 +293,15 @@ def test_refuses_forces_of_atoms_it_cannot_tell_apart():
     )
 
 
+def test_crystals_outside_the_bounds_of_the_cell_are_told_why():
+    space = Crystal("Cu4", volume=11.8)
+    wide = bulk("Cu", cubic=True)
+    wide.set_cell(wide.cell * 1.4, scale_atoms=True)
+    message = r"a volume of 32\.27 Å³ per atom, .* Give the space `volume=32\.3`, or a wider"
+    with pytest.raises(InputError, match=message):
+        read_initial_structures([wide], space, EVALUATOR)
+
+
 def test_a_space_that_does_not_say_why():
     """What is neither outside nor close is still named."""
 

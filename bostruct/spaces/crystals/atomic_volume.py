@@ -43,6 +43,9 @@ MAX_CATION_ELECTRONEGATIVITY = 2.0
 MOLECULAR_ELEMENTS = frozenset((1, 6, 7, 8, 9, 17, 35, 53))
 """Elements that form molecules with each other: H, C, N, O and the halogens."""
 
+NOBLE_GASES = (2, 10, 18, 36, 54, 86)
+"""Atomic numbers of the noble gases, whose covalent radii are not those of their crystals."""
+
 LIKE_ION_FACTOR = 2 / math.sqrt(3)
 """Least distance of like ions over that of unlike ones: the edge of a cube over half its diagonal.
 
@@ -122,30 +125,35 @@ def default_volume(numbers: Tensor, atomic_radii: Tensor) -> float:
     return sum(volumes[z] for z in numbers.tolist()) / len(numbers)
 
 
-def contact_factors(numbers: Tensor, atomic_radii: Tensor) -> Tensor:
-    """Return the distance of atoms in contact over the sum of their radii, `[a, a]`.
+def contact_lengths(numbers: Tensor, atomic_radii: Tensor, volume: float) -> Tensor:
+    """Return the distances of atoms in contact, `[a, a]` Å.
 
-    It is 1 but for like ions: two anions are in contact where both touch one cation at the corners
-    of a cube, and two cations likewise.
+    They are the sums of the radii but for atoms that do not bond: two anions are in contact where
+    both touch one cation at the corners of a cube, and two cations likewise; atoms of noble gases
+    where they are close packed.
 
     Args:
         numbers: `[a]` atomic numbers.
         atomic_radii: `[a]` Å.
+        volume: expected volume per atom, Å³.
     """
+    lengths = atomic_radii.unsqueeze(0) + atomic_radii.unsqueeze(1)
+    noble = torch.isin(numbers, torch.tensor(NOBLE_GASES))
+    close_packed = (math.sqrt(2) * volume) ** (1 / 3)
+    both = noble.unsqueeze(0) & noble.unsqueeze(1)
+    lengths[both] = lengths[both].clamp(min=close_packed)
     ions = find_ions(numbers)
-    factors = torch.ones(len(numbers), len(numbers), dtype=torch.float64)
     if ions is None:
-        return factors
+        return lengths
     radius = dict(zip(numbers.tolist(), atomic_radii.tolist(), strict=True))
     for like, unlike in ((ions.anions, ions.cations), (ions.cations, ions.anions)):
         nearest = min(radius[z] for z in unlike)
         for first in like:
             for second in like:
                 bond = (radius[first] + radius[second]) / 2 + nearest
-                factor = LIKE_ION_FACTOR * bond / (radius[first] + radius[second])
                 is_first, is_second = numbers == first, numbers == second
-                factors[is_first.unsqueeze(1) & is_second] = factor
-    return factors
+                lengths[is_first.unsqueeze(1) & is_second] = LIKE_ION_FACTOR * bond
+    return lengths
 
 
 def _element_volume(number: int, radius: float) -> float:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bostruct.errors import InputError, SpaceError, error_message
 from bostruct.spaces.crystals.packing import cell_angles, cell_heights
+from bostruct.spaces.fingerprint_distance import RELATIVE_ROUNDING
 
 
 @final
@@ -107,6 +108,32 @@ class CellBounds:
         inside &= _is_between(length, self.lengths, slack).all(-1)
         inside &= _is_between(angle, self.angles, slack).all(-1)
         return inside & (height >= self.min_height * (1 - slack)).all(-1)
+
+    def violation(self, H: Tensor, n_atoms: int) -> tuple[str, str] | None:
+        """Return what of a cell `[3, 3]` Å is outside and the way out, None if nothing is.
+
+        Args:
+            H: cell.
+            n_atoms: number of its atoms.
+        """
+        slack, volume = RELATIVE_ROUNDING, torch.linalg.det(H)
+        lengths, angles = torch.linalg.vector_norm(H, dim=-1), cell_angles(H)
+        if not bool(_is_between(volume / self.volume, self.volume_factors, slack)):
+            value = float(volume) / n_atoms
+            hint = f"Give the space `volume={value:.3g}`, or a wider `volume_range`."
+            return f"a volume of {value:.2f} Å³ per atom", hint
+        for values, limits, name, unit in (
+            (lengths, self.lengths, "lengths", "Å"),
+            (angles, self.angles, "angles", "degrees"),
+        ):
+            if not bool(_is_between(values, limits, slack).all()):
+                shown = ", ".join(f"{value:.2f}" for value in values.tolist())
+                hint = f"Give the space wider `{name}` than ({limits[0]:.2f}, {limits[1]:.2f})."
+                return f"lattice vectors with {name} of {shown} {unit}", hint
+        if bool((cell_heights(H) < self.min_height * (1 - slack)).any()):
+            hint = "Give it in a cell of shorter lattice vectors, or a smaller `min_distance`."
+            return "a flat cell", hint
+        return None
 
     def clamp_log_strain(self, s: Tensor) -> Tensor:
         """Return components of log strains `[..., 6]` with volume and distortion within bounds.

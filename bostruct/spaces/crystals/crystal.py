@@ -28,7 +28,7 @@ from bostruct.spaces.clusters.sampling import (
     rejection_sample,
 )
 from bostruct.spaces.crystals import moves
-from bostruct.spaces.crystals.atomic_volume import contact_factors, default_volume
+from bostruct.spaces.crystals.atomic_volume import contact_lengths, default_volume
 from bostruct.spaces.crystals.bounds import distance_bounds
 from bostruct.spaces.crystals.cell_bounds import CellBounds
 from bostruct.spaces.crystals.crystal_coordinates import CrystalCoordinates
@@ -65,9 +65,6 @@ from bostruct.spaces.random_tensors import normal
 from bostruct.spaces.space import Move, Sampler
 from bostruct.spaces.stored_structures import StoredStructures, without_type
 from bostruct.structures import SYMBOLS, Structures
-
-CONTACT_FACTOR = 1.0
-"""Distance to which atoms are pushed apart, in bond lengths."""
 
 N_SYMMETRIC_ATTEMPTS = 4
 """Number of crystals of one space group that are tried at once."""
@@ -218,8 +215,7 @@ class Crystal:
 
         Like ions are kept further apart than the sum of their covalent radii.
         """
-        sums = self.atomic_radii.unsqueeze(0) + self.atomic_radii.unsqueeze(1)
-        lengths = CONTACT_FACTOR * contact_factors(self.numbers, self.atomic_radii) * sums
+        lengths = contact_lengths(self.numbers, self.atomic_radii, self.volume)
         volume = len(self.numbers) * self.volume
         return contact_distances(lengths, self.min_distances, volume)
 
@@ -345,6 +341,11 @@ class Crystal:
         """Return the minimum distances on which the crystal at x `[d]` leans, or violates."""
         structure = self.decode(x.detach().cpu().double())
         return distance_bounds(structure, self.min_distances)
+
+    def cell_violation(self, x: Tensor) -> tuple[str, str] | None:
+        """Return what of the cell at x `[d]` is outside its bounds and the way out, or None."""
+        _, H = self.coordinates.decode(x.detach().cpu().double())
+        return self.cell_bounds.violation(H, len(self.numbers))
 
     @classmethod
     def from_description(

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bostruct.spaces.crystals.atomic_volume import contact_factors, default_volume, find_ions
+from bostruct.spaces.crystals.atomic_volume import contact_lengths, default_volume, find_ions
 from bostruct.spaces.formula import parse_formula, resolve_atomic_radii
 
 EXPERIMENTAL = {
@@ -49,7 +49,14 @@ def test_ions_are_found_where_electronegativities_differ():
 def test_like_ions_touch_at_the_corners_of_a_cube():
     numbers = parse_formula("CsCl")
     radii = torch.tensor([1.8, 1.2], dtype=torch.float64)
-    distances = contact_factors(numbers, radii) * (radii.unsqueeze(0) + radii.unsqueeze(1))
+    distances = contact_lengths(numbers, radii, 30.0)
     edge = 2 / math.sqrt(3) * 3.0
     torch.testing.assert_close(distances, torch.tensor([[edge, 3.0], [3.0, edge]]).double())
-    assert (contact_factors(parse_formula("CuPt"), radii) == 1).all()
+    metals = contact_lengths(parse_formula("CuPt"), radii, 13.0)
+    torch.testing.assert_close(metals, torch.tensor([[3.6, 3.0], [3.0, 2.4]]).double())
+
+
+def test_noble_gases_touch_where_they_are_close_packed():
+    radii = torch.tensor([1.06, 1.06], dtype=torch.float64)
+    lengths = contact_lengths(parse_formula("Ar2"), radii, 2.8**3 / math.sqrt(2))
+    torch.testing.assert_close(lengths, torch.full((2, 2), 2.8).double())

@@ -66,3 +66,17 @@ def test_wrong_bounds_are_refused():
         make_bounds(angles=(70, 110))
     with pytest.raises(SpaceError, match=r"Close packed they take 5\.66 Å³"):
         make_bounds(volume=10)
+
+
+def test_violations_name_what_is_outside():
+    bounds = make_bounds()
+    cells = {
+        "a volume of 54.00 Å³ per atom": [6.0, 6, 6],
+        "lattice vectors with lengths of 1.50, 8.00, 9.00 Å": [1.5, 8, 9],
+    }
+    for value, lengths in cells.items():
+        H = torch.diag(torch.tensor(lengths)).double()
+        assert bounds.violation(H, 4)[0] == value
+    skewed = torch.tensor([[4.0, 0, 0], [8, 4, 0], [0, 0, 6]]).double()
+    assert bounds.violation(skewed, 4)[0].startswith("lattice vectors with angles of")
+    assert bounds.violation(torch.diag(torch.tensor([4.0, 5, 5])).double(), 4) is None
