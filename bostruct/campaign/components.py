@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bostruct.acquisition import Acquisition, LowerConfidenceBound, ParetoProbabilityOfImprovement
 from bostruct.campaign.analysis.outcome_table import ENERGY
+from bostruct.campaign.enthalpy import check_pressure_supported
 from bostruct.campaign.initial_structures import InitialData
 from bostruct.campaign.learned_objectives import LearnedObjectives
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
@@ -116,6 +117,7 @@ class CampaignComponents:
         for name, method in REQUIRED_METHODS.items():
             check_component(name, getattr(self, name), method)
         check_search(self.search, self.space)
+        check_pressure_supported(self.space, self.evaluator)
         declared_flag("acquisition", self.acquisition, "supports_q_batch")
         for name in MULTI_OBJECTIVE:
             multi_objective = self.optimization_config is not None

@@ -6,13 +6,14 @@ reader needs no space for it; without a pressure there is none, and the enthalpy
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation
 from bostruct.spaces import Space
 
@@ -44,6 +45,15 @@ class HasEnergy(Protocol):
         ...
 
 
+class HasStress(HasEnergy, Protocol):
+    """Object with an energy and perhaps a stress."""
+
+    @property
+    def stress(self) -> Tensor | None:
+        """Stress, `[6]` eV/Å³, or None."""
+        ...
+
+
 def has_variable_cell(space: Space) -> bool:
     """Return whether the cell of the structures of a space varies."""
     return isinstance(space, SupportsPressure)
@@ -52,6 +62,42 @@ def has_variable_cell(space: Space) -> bool:
 def pressure_of(space: Space | None) -> float:
     """Return the pressure under which the structures of a space are sought, eV/Å³."""
     return float(space.pressure) if isinstance(space, SupportsPressure) else 0.0
+
+
+def check_pressure_supported(space: Space, evaluator: object) -> None:
+    """Refuse a pressure with an evaluator that is known to return no stress.
+
+    Raises:
+        InputError: it does not.
+    """
+    factory = getattr(evaluator, "factory", None)
+    properties = getattr(factory, "implemented_properties", ("stress",))
+    has_stress = getattr(evaluator, "with_stress", True) and "stress" in properties
+    if pressure_of(space) and not has_stress:
+        raise InputError(missing_stress_message("one without"))
+
+
+def missing_stress_message(value: str) -> str:
+    """Return the error sentence for an evaluator without stresses under a pressure."""
+    hint = "Leave `pressure` out, or return the stress."
+    condition = "return stresses where the space has a pressure"
+    return error_message("evaluator", condition, value, hint)
+
+
+def missing_stress_sentence(space: Space, trials: Sequence[HasStress]) -> str:
+    """Return the sentence on a variable cell without stresses, "" where there are some.
+
+    Args:
+        space: Space of the campaign.
+        trials: All trials.
+    """
+    known = [trial for trial in trials if trial.energy is not None]
+    if not known or not has_variable_cell(space) or any(t.stress is not None for t in known):
+        return ""
+    return (
+        "the evaluator returned no stress: the cell is learnt from energies and forces alone, "
+        "which takes more energies"
+    )
 
 
 def pressure_energy(space: Space, X: Tensor) -> Tensor:

@@ -239,7 +239,19 @@ def _encode(
         x = space.canonical(x)
     if has_variable_cell(space):
         structures = align_cell(structures, decoded)
+        if len(structures.numbers) != len(decoded.numbers):
+            structures = _in_other_units(structures, decoded)
     return structures, x, match_atoms(structures, decoded)
+
+
+def _in_other_units(structures: Structures, decoded: Structures) -> Structures:
+    """Return a crystal in the number of formula units of the space, with the energy of as many.
+
+    Its forces and its stress, which would have to turn with it, are left out.
+    """
+    E = structures.energy
+    E = None if E is None else E * (len(decoded.numbers) / len(structures.numbers))
+    return replace(decoded, energy=E)
 
 
 def _is_state_kept(
@@ -284,9 +296,23 @@ def _check_elements(structures: Structures, space: Space, label: str) -> None:
             symbols = ", ".join(SYMBOLS[z] for z in expected)
             value = f"{', '.join(SYMBOLS[z] for z in foreign)} in {label}"
             raise _refused(f"hold structures of {symbols}", value)
-    elif expected != numbers:
+    elif not _is_composition(numbers, expected, has_variable_cell(space)):
         value = f"{formula(numbers)}, {label}"
         raise _refused(f"hold structures of {formula(expected)}", value)
+
+
+def _is_composition(numbers: list[int], expected: list[int], any_units: bool) -> bool:
+    """Return whether sorted atomic numbers are those expected, or as many times their formula.
+
+    Args:
+        numbers: Atomic numbers of a structure.
+        expected: Atomic numbers of the space.
+        any_units: True where the number of formula units is free.
+    """
+    if not any_units or numbers == expected:
+        return numbers == expected
+    n, m = len(numbers), len(expected)
+    return sorted(numbers * m) == sorted(expected * n)
 
 
 def _check_same_cell(structures: Structures, space: Space, x: Tensor, label: str) -> None:
@@ -321,6 +347,12 @@ def _not_contained(space: Space, x: Tensor, label: str) -> InputError:
         value, hint = violation
         return _refused("hold crystals within the bounds of the space", f"{value}, {label}", hint)
     structure = space.decode(x)
+    bounds = getattr(space, "cell_bounds", None)
+    if bounds is not None and not bool(bounds.contain(structure.cell, REGION_TOLERANCE).all()):
+        volume = float(torch.linalg.det(structure.cell).abs()) / len(structure.numbers)
+        hint = "Give the space other `volume`, `volume_range`, `lengths` or `angles`."
+        value = f"one of {volume:.2f} Å³ per atom, {label}"
+        return _refused("hold cells within the bounds of the space", value, hint)
     projected = space.decode(space.project(x))
     distance = float((projected.positions - structure.positions).abs().max())
     if distance > REGION_TOLERANCE:

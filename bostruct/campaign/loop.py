@@ -45,7 +45,7 @@ def run_loop(
     """
     stop = with_consecutive_failures(stop)
     start = time.monotonic()
-    session.require_forces()
+    session.require_results()
     session.begin_run(stop)
     with RunningEvaluations(executor, session.components.evaluator, keep) as running:
         while True:
@@ -80,7 +80,7 @@ def run_loop(
                 else:
                     recorded = session.tell(trial, result)
                     progress_line.add_result(trial, recorded, session.doubt(trial))
-            session.require_forces()
+            session.require_results()
 
 
 def _next_trials(

@@ -18,7 +18,12 @@ from torch import Tensor
 from bostruct.campaign.analysis.hypervolume_history import FrontState, front_state
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
-from bostruct.campaign.enthalpy import has_variable_cell, with_pressure_energy
+from bostruct.campaign.enthalpy import (
+    has_variable_cell,
+    missing_stress_message,
+    pressure_of,
+    with_pressure_energy,
+)
 from bostruct.campaign.log.doubt import DoubtScreen
 from bostruct.campaign.log.retraction import find_result
 from bostruct.campaign.log.retry import failed_trials
@@ -176,7 +181,7 @@ class Session:
         """
         if self.components.final_relaxation is None:
             return []
-        self.require_forces()
+        self.require_results()
         queue = self._relaxation_queue(self.components.final_relaxation)
         planned = queue.next_step()
         self.writer.write_relaxation_report(queue.reports())
@@ -193,17 +198,24 @@ class Session:
             queue = self._relaxation_queue(self.components.final_relaxation)
             self.writer.write_relaxation_report(queue.reports())
 
-    def require_forces(self) -> None:
-        """Refuse to go on without the forces that the final relaxation needs.
+    def require_results(self) -> None:
+        """Refuse to go on without forces for the final relaxation, or stresses under a pressure.
 
         Raises:
-            InputError: the evaluator returned no forces.
+            InputError: the evaluator returned none.
         """
-        if self.components.final_relaxation is None:
+        relaxes = self.components.final_relaxation is not None
+        has_pressure = bool(pressure_of(self.components.space))
+        if not (relaxes or has_pressure):
             return
         for trial in self.writer.trial_records("done"):
-            if trial.forces is None and not trial.is_initial_data:
-                raise InputError(missing_forces_message(f"none for trial {trial.number}"))
+            value = f"none for trial {trial.number}"
+            if trial.is_initial_data:
+                continue
+            if relaxes and trial.forces is None:
+                raise InputError(missing_forces_message(value))
+            if has_pressure and trial.stress is None:
+                raise InputError(missing_stress_message(value))
 
     def _relaxation_queue(self, final_relaxation: FinalRelaxation) -> RelaxationQueue:
         steps, trials = self.writer.steps(), self.writer.trial_records()

@@ -53,3 +53,16 @@ def has_stress(structures: Structures) -> Tensor:
     has_fixed = torch.zeros(len(structures), dtype=torch.bool, device=structures.device)
     has_fixed[structures.index[structures.fixed]] = True
     return structures.pbc.any(-1) & (volumes(structures) > 0) & ~has_fixed
+
+
+def per_volume(structures: Structures, values: Tensor, power: int = 1) -> Tensor:
+    """Return values over a power of the volumes; NaN for structures without a stress, `[b, 6]`.
+
+    Args:
+        structures: b structures.
+        values: `[b, 6]`, virials in eV or, for a power of 2, variances of them.
+        power: 1 or 2.
+    """
+    known = has_stress(structures)
+    volume = torch.where(known, volumes(structures), torch.nan)
+    return values / volume.unsqueeze(-1) ** power

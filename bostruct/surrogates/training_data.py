@@ -21,6 +21,7 @@ from bostruct.structures.composition_residuals import composition_residuals
 from bostruct.structures.composition_residuals import species_counts as species_counts
 from bostruct.structures.problem_scale import ProblemScale, few_values_factor
 from bostruct.surrogates.pair_repulsion import PairRepulsion
+from bostruct.surrogates.virials import Virials
 
 PAIRS_PER_CHUNK = 8192  # pairs of atoms whose descriptor gradients are in memory at once
 OUTLIER_RATIO = 3.0  # of a force or an energy to its median; above, the noise grows
@@ -53,7 +54,7 @@ class TrainingData:
 @final
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Energies and forces that a surrogate is fitted to.
+    """Energies, forces and virials that a surrogate is fitted to.
 
     Attributes:
         structures: b structures of n atoms in total.
@@ -62,6 +63,7 @@ class Observations:
         noise_factor: Factor on the noise standard deviation of each structure, `[b]`, at least 1.
         scale: Scale of the problem, of all its structures.
         pair_repulsion: The pair prior with its strength, or None.
+        virials: The virials, or None where no stress is known.
     """
 
     structures: Structures
@@ -70,23 +72,33 @@ class Observations:
     noise_factor: Tensor
     scale: ProblemScale
     pair_repulsion: PairRepulsion | None
+    virials: Virials | None = None
+
+    @property
+    def has_virials(self) -> bool:
+        """True if a virial is known."""
+        return self.virials is not None and bool(self.virials.values.isfinite().any())
 
     def is_identical(self, other: Observations) -> bool:
         """Return whether all numbers equal those of others, to the last bit."""
-        mine, others = (
-            (
-                data.structures.positions,
-                data.structures.numbers,
-                data.structures.index,
-                data.structures.cell,
-                data.structures.pbc,
-                data.energy,
-                data.forces.nan_to_num(torch.inf),
-                data.noise_factor,
-            )
-            for data in (self, other)
-        )
-        return all(torch.equal(a, b) for a, b in zip(mine, others, strict=True))
+        mine, others = (data._numbers() for data in (self, other))
+        return len(mine) == len(others) and all(map(torch.equal, mine, others))
+
+    def _numbers(self) -> list[Tensor]:
+        """Return all numbers that a fit depends on."""
+        numbers = [
+            self.structures.positions,
+            self.structures.numbers,
+            self.structures.index,
+            self.structures.cell,
+            self.structures.pbc,
+            self.energy,
+            self.forces.nan_to_num(torch.inf),
+            self.noise_factor,
+        ]
+        if self.virials is not None:
+            numbers += [self.virials.values.nan_to_num(torch.inf), self.virials.lengths]
+        return numbers
 
     def chunks(self) -> Iterator[Observations]:
         """Yield parts of the data whose descriptor gradients fit into memory."""
@@ -104,6 +116,7 @@ class Observations:
             energy=self.energy[rows],
             forces=torch.cat(atoms[rows]),
             noise_factor=self.noise_factor[rows],
+            virials=None if self.virials is None else self.virials[rows],
         )
 
     def subsample(self, max_count: int) -> Observations:
@@ -164,10 +177,10 @@ class Observations:
 def prepare_observations(
     structures: Structures, pair_repulsion: PairRepulsion | None, radii: Tensor
 ) -> Observations:
-    """Return energies and forces of structures, less those of the pair prior.
+    """Return energies, forces and virials of structures, less those of the pair prior.
 
     Args:
-        structures: Structures with `energy`, and `forces` where there are any.
+        structures: Structures with `energy`, and `forces` and `stress` where there are any.
         pair_repulsion: The pair prior, or None.
         radii: Radius of each atom, `[n]` Å.
 
@@ -183,13 +196,19 @@ def prepare_observations(
     if forces is None:
         forces = torch.full_like(structures.positions, torch.nan)
     scale = ProblemScale.from_structures(structures, radii)
+    virials = Virials.from_structures(structures, radii)
     if pair_repulsion is not None:
         pair_repulsion = pair_repulsion.in_scale(scale)
         prior, gradient = pair_repulsion.energy_and_gradient(structures, radii)
         energy, forces = energy - prior, forces + gradient
+        if virials is not None:
+            prior = pair_repulsion.strain_derivative(structures, radii)
+            virials = replace(virials, values=virials.values - prior)
     noise_factor = _noise_factor(structures, energy, forces, scale)
+    if virials is not None:
+        noise_factor = torch.maximum(noise_factor, _virial_noise_factor(structures, virials, scale))
     bare = structures.without_results()
-    return Observations(bare, energy, forces, noise_factor, scale, pair_repulsion)
+    return Observations(bare, energy, forces, noise_factor, scale, pair_repulsion, virials)
 
 
 def prior_mean(
@@ -233,6 +252,22 @@ def _noise_factor(
     factor = torch.ones_like(height)
     minima = MIN_MEDIAN_ENERGY * scale.energy, MIN_MEDIAN_FORCE * scale.force
     for value, minimum in zip((height, largest), minima, strict=True):
-        median = value.median().clamp(min=minimum)
-        factor = torch.maximum(factor, value / (OUTLIER_RATIO * median))
+        factor = torch.maximum(factor, _outlier_factor(value, value.median(), minimum))
+    return _excluding(factor)
+
+
+def _virial_noise_factor(structures: Structures, virials: Virials, scale: ProblemScale) -> Tensor:
+    """Return the factor `[b]` on the noise of each structure by its virial, at least 1."""
+    largest = virials.values.nan_to_num().abs().amax(-1) / structures.counts
+    known = largest[virials.values.isfinite().any(-1)]
+    return _excluding(_outlier_factor(largest, known.median(), MIN_MEDIAN_FORCE * scale.energy))
+
+
+def _outlier_factor(value: Tensor, median: Tensor, minimum: float) -> Tensor:
+    """Return the factor `[b]`, at least 1, by which values are larger than the usual ones."""
+    return (value / (OUTLIER_RATIO * median.clamp(min=minimum))).clamp(min=1)
+
+
+def _excluding(factor: Tensor) -> Tensor:
+    """Return factors that leave out structures above `EXCLUSION_RATIO`."""
     return factor * (factor / EXCLUSION_RATIO).clamp(min=1) ** 3

@@ -32,6 +32,12 @@ class Prediction:
         force_variance: `[n, 3]` (eV/Å)², latent; optional.
         force_noise_variance: `[n, 3]` (eV/Å)², scatter of a measured force component around the
             latent one; None where it is not known.
+        stress: `[b, 6]` eV/Å³, derivative of `mean` by the strain over the volume of the cell, in
+            Voigt's order, positive under tension; NaN for structures that have none, see `strain`;
+            None without any, or where it is not predicted.
+        stress_variance: `[b, 6]` (eV/Å³)², latent; optional.
+        stress_noise_variance: `[b, 6]` (eV/Å³)², scatter of a measured component around the latent
+            one; None where it is not known.
         members: `[M, b]` eV, energies predicted by each of M ensemble members; optional.
         member_forces: `[M, n, 3]` eV/Å, minus the gradients of `members`; optional.
     """
@@ -44,6 +50,9 @@ class Prediction:
     covariance: Tensor | None = None
     force_variance: Tensor | None = None
     force_noise_variance: Tensor | None = None
+    stress: Tensor | None = None
+    stress_variance: Tensor | None = None
+    stress_noise_variance: Tensor | None = None
     members: Tensor | None = None
     member_forces: Tensor | None = None
 
@@ -61,6 +70,16 @@ class Prediction:
         if self.force_variance is None or self.force_noise_variance is None:
             return self.force_variance
         return self.force_variance + self.force_noise_variance
+
+    @property
+    def predictive_stress_variance(self) -> Tensor | None:
+        """Variance of a measured stress, latent plus noise, `[b, 6]` (eV/Å³)².
+
+        The latent one alone where the noise is not known; None where there is none.
+        """
+        if self.stress_variance is None or self.stress_noise_variance is None:
+            return self.stress_variance
+        return self.stress_variance + self.stress_noise_variance
 
     @classmethod
     def cat(cls, parts: Sequence[Prediction]) -> Prediction:

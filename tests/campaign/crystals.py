@@ -61,7 +61,7 @@ class Cells:
         return {}
 
     def description(self):
-        return {"kind": "Cells"} | ({"pressure": self.pressure} if self.pressure else {})
+        return {"kind": "Cells", "pressure": self.pressure}
 
 
 class FittedCells(Fitted):

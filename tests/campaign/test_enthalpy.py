@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from ase.calculators.emt import EMT
 from ase.units import GPa
 
 from bostruct.acquisition import LowerConfidenceBound
@@ -17,7 +18,9 @@ from bostruct.campaign.report.assessment import Assessment
 from bostruct.campaign.report.export import images_to_export
 from bostruct.campaign.report.summary import summarize
 from bostruct.campaign.report.text import final_text, summary_text
-from bostruct.evaluators import Evaluation
+from bostruct.errors import InputError
+from bostruct.evaluators import Calculator, Evaluation, Function
+from bostruct.runtime.executors import Workers
 from bostruct.surrogates import fit_surrogate
 from tests.campaign import crystals
 
@@ -59,6 +62,9 @@ def test_the_best_structure_is_that_of_the_lowest_enthalpy(log):
     assert ranked[1].energy_above_best == pytest.approx(
         sorted(map(enthalpy, trials))[1] - enthalpy(best)
     )
+    crystal = summary.energy.crystals[best.number]
+    assert crystal.volume_per_atom == pytest.approx(best.atoms.get_volume() / 2)
+    assert f"{best.number:5d}  {crystal.space_group} (" in summary_text(summary)
     (image,) = images_to_export(log)
     assert image.info["trial"] == best.number
     assert image.info["enthalpy"] == pytest.approx(enthalpy(best))
@@ -147,3 +153,45 @@ def test_interrupted_runs_under_a_pressure_go_on_as_one(tmp_path, log):
     crystals.campaign(PRESSURE, n=5).run(folder)
     crystals.campaign(PRESSURE).run(folder)
     assert crystals.campaign(PRESSURE).read(folder).fingerprint() == log.fingerprint()
+
+
+class NoStress(EMT):
+    implemented_properties = ("energy", "forces")
+
+
+@pytest.mark.parametrize("evaluator", [Calculator(NoStress), Calculator(EMT, with_stress=False)])
+def test_refuses_a_pressure_without_stress(evaluator):
+    message = "`evaluator` must return stresses where the space has a pressure, got one without"
+    with pytest.raises(InputError, match=message):
+        crystals.campaign(PRESSURE, evaluator=evaluator)
+    assert crystals.campaign(0.0, evaluator=evaluator)
+
+
+def test_the_first_energy_without_a_stress_ends_a_run_under_a_pressure(tmp_path):
+    calls = []
+
+    def energy(atoms):
+        calls.append(1)
+        return float(len(calls))
+
+    campaign = crystals.campaign(PRESSURE, evaluator=Function(energy))
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"must return stresses .* got none for trial 0"):
+            campaign.run(tmp_path / "run")
+    assert len(calls) == 1
+
+
+def test_show_warns_where_there_are_no_stresses(tmp_path, log):
+    campaign = crystals.campaign(n=5, evaluator=Calculator(NoStress))
+    campaign.run(tmp_path / "run")
+    sentence = "the evaluator returned no stress: the cell is learnt from energies and forces alone"
+    assert sentence in summary_text(summarize(campaign.read(tmp_path / "run")))
+    assert "no stress" not in summary_text(summarize(log))
+
+
+def test_workers_return_stresses(tmp_path):
+    campaign = crystals.campaign(PRESSURE, n=4, executor=Workers(2))
+    campaign.run(tmp_path / "run")
+    trials = campaign.read(tmp_path / "run").trials("done")
+    assert len(trials) == 4
+    assert all(trial.stress is not None for trial in trials)

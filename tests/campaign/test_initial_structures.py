@@ -848,3 +848,68 @@ def test_refuses_what_is_no_stress():
     atoms.info["REF_energy"], atoms.info["REF_stress"] = 1.0, [1.0, 2.0]
     with pytest.raises(InputError, match=r"`initial_structures` must .* six numbers or 3 x 3"):
         read_crystals([atoms], EnergyLabels("REF_energy"))
+
+
+def copper_gold():
+    atoms = bulk("Cu", cubic=True)
+    atoms.symbols[:2] = "Au"
+    return atoms
+
+
+CRYSTAL = Crystal("Cu2Au2")
+
+
+def test_crystals_of_other_formula_units_bring_their_energy():
+    atoms = copper_gold().repeat((2, 1, 1))
+    atoms.calc = EMT()
+    atoms.get_potential_energy()
+    atoms.get_stress()
+    found = read_initial_structures(atoms, CRYSTAL, EVALUATOR)
+    (result,) = found.results
+    assert result.energy == pytest.approx(true(found.X_evaluated[0], CRYSTAL)[0], abs=1e-8)
+    assert (result.forces, result.stress) == (None, None)
+
+
+def test_turned_crystals_bring_their_forces_and_stress():
+    atoms = copper_gold()
+    atoms.rattle(0.1, seed=0)
+    atoms.set_cell(atoms.cell @ (np.eye(3) + 0.05 * np.arange(9).reshape(3, 3) / 9), True)
+    atoms.rotate(40, (1, 2, 3), rotate_cell=True)
+    atoms.calc = EMT()
+    atoms.get_forces()
+    atoms.get_stress()
+    found = read_initial_structures(atoms, CRYSTAL, EVALUATOR)
+    check_data(found, CRYSTAL, count=1)
+    expected = EVALUATOR(CRYSTAL.decode(found.X_evaluated[0])).stress
+    assert np.allclose(found.results[0].stress, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (1.5, "must hold cells within the bounds of the space, got one of 39.69 Å³ per atom"),
+        (0.6, "must hold cells within the bounds of the space, got one of 2.54 Å³ per atom"),
+    ],
+)
+def test_refuses_cells_outside_of_the_bounds(scale, message):
+    atoms = copper_gold()
+    atoms.set_cell(atoms.cell * scale, scale_atoms=True)
+    with pytest.raises(InputError, match=message):
+        read_initial_structures(atoms, CRYSTAL, EVALUATOR)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pbc": (True, True, False)}, "must be periodic along three lattice vectors"),
+        ({"symbols": "Au3Cu"}, "must hold structures of Au2Cu2, got Au3Cu, index 0"),
+        ({"symbols": "Au2CuAg"}, "must hold structures of Au2Cu2, got AgAu2Cu, index 0"),
+        ({"positions": [[0, 0, 0], [0.5, 0, 0], [2, 2, 0], [0, 2, 2]]}, "hold no atoms too close"),
+    ],
+)
+def test_refuses_crystals_that_are_not_in_the_space(change, message):
+    atoms = copper_gold()
+    for name, value in change.items():
+        setattr(atoms, name, value)
+    with pytest.raises(InputError, match=message):
+        read_initial_structures(atoms, CRYSTAL, EVALUATOR)

@@ -15,9 +15,10 @@ class FinalRelaxation:
     """Relaxation of the best structures with the evaluator at the end of the search.
 
     Structures are relaxed by ASE's `BFGSLineSearch`, one after the other, until the forces are
-    below `fmax`; one that is relaxed already is left as it is. Every step is an evaluation like the
-    others: counted, logged with the generator "relaxation", and training data if the search goes
-    on.
+    below `fmax`; one that is relaxed already is left as it is. Where the cell varies it is relaxed
+    with the atoms, under the pressure of the space; without stresses it stays as it is. Every step
+    is an evaluation like the others: counted, logged with the generator "relaxation", and training
+    data if the search goes on.
 
     The relaxation stays within the stopping criterion: of `Evaluations(n)` the search leaves it
     `n_structures * max_steps`, at most a quarter of n; of `WallTime` the time of as many, at most a
@@ -26,7 +27,8 @@ class FinalRelaxation:
 
     Args:
         n_structures: Number of structures of the lowest energies, no two of them equal.
-        fmax: Largest force on a movable atom of a relaxed structure, eV/Å.
+        fmax: Largest force on a movable atom of a relaxed structure, eV/Å. The force on the cell,
+            derivative of the enthalpy by the strain over a length of the space, is below it too.
         max_steps: Maximum number of evaluations for each structure.
         interval: Number of evaluations of the search after which there is a relaxation as well;
             None relaxes at the end only.

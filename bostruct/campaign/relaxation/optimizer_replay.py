@@ -4,6 +4,10 @@ ASE's `BFGSLineSearch` is restarted each time and answered from the log; the fir
 for that is not there is the next one. So a relaxation has no state of its own, and an interrupted
 one resumes as if it had not been interrupted. Of ASE's optimizers this one took the fewest calls on
 copper clusters and on a surface, by a factor of about two.
+
+Where the cell varies it moves the coordinates of the space, among them the logarithm of the
+deformation of the cell, as in ASE's `FrechetCellFilter`; three of them are an atom to it. Its
+forces are minus the gradient of the enthalpy by these, and its energies are enthalpies.
 """
 
 from __future__ import annotations
@@ -12,13 +16,15 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bostruct.campaign.enthalpy import has_variable_cell
+from bostruct.campaign.enthalpy_gradient import enthalpy_gradient
 from bostruct.campaign.records import Trial
 from bostruct.spaces import Space
 from bostruct.structures import to_ase
@@ -44,14 +50,15 @@ def next_geometry(space: Space, trials: Sequence[Trial], fmax: float) -> Tensor 
 
     Args:
         space: Space of the structures.
-        trials: Trials of the relaxation in order, with forces.
-        fmax: Largest force at convergence, eV/Å.
+        trials: Trials of the relaxation in order, with forces. Where the cell varies it is relaxed
+            if all of them have a stress, and stays as it is if not.
+        fmax: Largest force at convergence, eV/Å; 0 for a step whatever the forces are.
 
     Returns:
         Coordinates; None if the optimizer has ended.
     """
     while True:
-        calculator = _ReplayCalculator(space, trials)
+        calculator = _ReplayCalculator(trials, _geometry(space, trials))
         try:
             _run_optimizer(calculator, float(space.atomic_radii.max()), fmax)
         except _NeedsEvaluation as request:
@@ -73,6 +80,95 @@ def _run_optimizer(calculator: _ReplayCalculator, radius: float, fmax: float) ->
         BFGSLineSearch(atoms, logfile=None, maxstep=MAX_STEP * 2 * radius).run(fmax=fmax)
 
 
+class _Geometry(Protocol):
+    """Geometry of one structure as an optimizer moves it."""
+
+    def atoms(self) -> Atoms:
+        """Return the structure in its first geometry."""
+        ...
+
+    def coordinates(self, positions: Array) -> Tensor:
+        """Return the coordinates `[d]` in the space of positions of `atoms`."""
+        ...
+
+    def result(self, trial: Trial) -> tuple[float, Array]:
+        """Return value, eV, and forces, eV/Å, of a trial as those of `atoms`."""
+        ...
+
+
+def _geometry(space: Space, trials: Sequence[Trial]) -> _Geometry:
+    if not has_variable_cell(space):
+        return _Positions(space, trials[0].X)
+    with_stress = all(trial.stress is not None for trial in trials)
+    return _Coordinates(space, trials[0].X, with_stress)
+
+
+@final
+class _Positions:
+    """Positions of the atoms in a fixed cell."""
+
+    def __init__(self, space: Space, X: Tensor) -> None:
+        self._space, self._template = space, space.decode(X)
+
+    def atoms(self) -> Atoms:
+        """Return the structure at X."""
+        return to_ase(self._template)[0]
+
+    def coordinates(self, positions: Array) -> Tensor:
+        """Return the coordinates `[d]` of the structure with other positions."""
+        P = torch.from_numpy(positions).to(self._template.positions)
+        return self._space.encode(replace(self._template, positions=P))[0]
+
+    def result(self, trial: Trial) -> tuple[float, Array]:
+        """Return energy and forces of a trial."""
+        assert trial.energy is not None
+        assert trial.forces is not None
+        return trial.energy, trial.forces.numpy()
+
+
+@final
+class _Coordinates:
+    """Coordinates of atoms and cell, in rows of three that are atoms to the optimizer."""
+
+    def __init__(self, space: Space, X: Tensor, with_stress: bool) -> None:
+        self._space, self._X, self._with_stress = space, X, with_stress
+
+    def atoms(self) -> Atoms:
+        """Return atoms whose positions are X, filled with zeros."""
+        from ase import Atoms
+
+        positions = coordinate_rows(self._X).numpy()
+        return Atoms(numbers=[0] * len(positions), positions=positions)
+
+    def coordinates(self, positions: Array) -> Tensor:
+        """Return the coordinates `[d]` in the rows of three."""
+        return torch.from_numpy(positions).flatten()[: len(self._X)].to(self._X)
+
+    def result(self, trial: Trial) -> tuple[float, Array]:
+        """Return the enthalpy, and minus its gradient in rows of three."""
+        assert trial.enthalpy is not None
+        gradient = trial_gradient(self._space, trial, self._with_stress)
+        return trial.enthalpy, -coordinate_rows(gradient).numpy()
+
+
+def trial_gradient(space: Space, trial: Trial, with_stress: bool = True) -> Tensor:
+    """Return the gradient of the enthalpy of a trial by X, `[d]` eV/Å.
+
+    Args:
+        space: Space with a variable cell.
+        trial: Trial with forces and, for a gradient by the cell too, a stress.
+        with_stress: False for the gradient at a fixed cell.
+    """
+    assert trial.forces is not None
+    stress = trial.stress.unsqueeze(0) if with_stress and trial.stress is not None else None
+    return enthalpy_gradient(space, trial.X.unsqueeze(0), trial.forces, stress)[0]
+
+
+def coordinate_rows(X: Tensor) -> Tensor:
+    """Return coordinates `[d]` in rows of three, the last one filled with zeros."""
+    return torch.nn.functional.pad(X, (0, -len(X) % 3)).reshape(-1, 3)
+
+
 class _NeedsEvaluation(Exception):  # noqa: N818 - no error
     """Request for a geometry that is not in the log."""
 
@@ -89,9 +185,8 @@ class _Diverged(Exception):  # noqa: N818 - no error
 class _ReplayCalculator:
     """ASE calculator that answers from the log."""
 
-    def __init__(self, space: Space, trials: Sequence[Trial]) -> None:
-        self._space, self._trials = space, trials
-        self._template = space.decode(trials[0].X)
+    def __init__(self, trials: Sequence[Trial], geometry: _Geometry) -> None:
+        self._trials, self._geometry = trials, geometry
         self._replayed: list[tuple[Array, float, Array]] = []
 
     @property
@@ -101,7 +196,7 @@ class _ReplayCalculator:
 
     def atoms(self) -> Atoms:
         """Return the first structure with this calculator."""
-        atoms = to_ase(self._template)[0]
+        atoms = self._geometry.atoms()
         atoms.calc = self
         return atoms
 
@@ -124,14 +219,11 @@ class _ReplayCalculator:
                 return result
         if not np.isfinite(positions).all():
             raise RuntimeError("the optimizer diverged")
-        P = torch.from_numpy(positions).to(self._template.positions)
-        X = self._space.encode(replace(self._template, positions=P))[0]
+        X = self._geometry.coordinates(positions)
         if self.n_used == len(self._trials):
             raise _NeedsEvaluation(X)
         trial = self._trials[self.n_used]
         if self.n_used and not torch.allclose(X, trial.X.to(X), rtol=0, atol=POSITION_TOLERANCE):
             raise _Diverged
-        assert trial.energy is not None
-        assert trial.forces is not None
-        self._replayed.append((positions, trial.energy, trial.forces.numpy()))
+        self._replayed.append((positions, *self._geometry.result(trial)))
         return self._replayed[-1]

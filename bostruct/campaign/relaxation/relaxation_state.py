@@ -17,12 +17,20 @@ import torch
 
 from bostruct.campaign.analysis.bound_diagnosis import bound_name
 from bostruct.campaign.atom_matching import is_duplicate
+from bostruct.campaign.enthalpy import has_variable_cell
 from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import PlannedStep, RelaxationReport, Step, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
-from bostruct.campaign.relaxation.optimizer_replay import next_geometry
+from bostruct.campaign.relaxation.optimizer_replay import (
+    coordinate_rows,
+    next_geometry,
+    trial_gradient,
+)
 from bostruct.spaces import Space
 from bostruct.spaces.active_bounds import ActiveBound, SupportsActiveBounds
+
+CONVERGED_AT_FIXED_CELL = "converged at a fixed cell: the evaluator returns no stress"
+"""State of a relaxation of the atoms alone where the cell varies."""
 
 
 class RelaxationTrajectory(NamedTuple):
@@ -146,7 +154,7 @@ class RelaxationQueue:
     def _final_state(self, trajectory: RelaxationTrajectory) -> str:
         """Return the end of a relaxation as a sentence, "" if it goes on."""
         if self._converged_trial(trajectory) is not None:
-            return "converged"
+            return "converged" if self._relaxes_cell else CONVERGED_AT_FIXED_CELL
         last = trajectory.steps[-1] if trajectory.steps else trajectory.start
         if last.doubt:
             return f"not converged: doubted, {last.doubt}"
@@ -167,10 +175,15 @@ class RelaxationQueue:
 
     def _proposed_geometry(self, trajectory: RelaxationTrajectory) -> torch.Tensor | None:
         """Return the next geometry `[d]` of a relaxation, in the space or not."""
+        fmax = self.final_relaxation.fmax
         with_forces = [trial for trial in trajectory.evaluated if trial.forces is not None]
+        if has_variable_cell(self.space):
+            fmax = 0.0  # the forces on the cell are not those that the optimizer measures
+            if self._relaxes_cell:
+                with_forces = [trial for trial in with_forces if trial.stress is not None]
         if not with_forces:
             return trajectory.start.X  # initial data without forces
-        X = next_geometry(self.space, with_forces, self.final_relaxation.fmax)
+        X = next_geometry(self.space, with_forces, fmax)
         return None if X is None else X.double().cpu()
 
     @cached_property
@@ -204,7 +217,10 @@ class RelaxationQueue:
 
     @cached_property
     def _max_forces(self) -> dict[int, float | None]:
-        """Largest force on a movable atom by the number of the trial, eV/Å; None if unknown."""
+        """Largest force on a movable atom by the number of the trial, eV/Å; None if unknown.
+
+        Where the cell is relaxed, forces on the coordinates of the space count as well.
+        """
         forces = self._columns.each("max force", self._done_trials, self._compute_max_force)
         numbers = [trial.number for trial in self._done_trials]
         return dict(zip(numbers, forces, strict=True))
@@ -213,7 +229,21 @@ class RelaxationQueue:
         if trial.forces is None:
             return None
         norms = torch.linalg.vector_norm(trial.forces, dim=-1)
-        return float(norms.masked_fill(self._fixed_mask, 0.0).max())
+        largest = float(norms.masked_fill(self._fixed_mask, 0.0).max())
+        if not (has_variable_cell(self.space) and self._relaxes_cell):
+            return largest
+        if trial.stress is None:
+            return None
+        rows = coordinate_rows(trial_gradient(self.space, trial))
+        return max(largest, float(torch.linalg.vector_norm(rows, dim=-1).max()))
+
+    @cached_property
+    def _relaxes_cell(self) -> bool:
+        """False where the cell varies and the evaluator returns no stress."""
+        if not has_variable_cell(self.space):
+            return True
+        evaluated = [trial for trial in self._done_trials if not trial.is_initial_data]
+        return all(trial.stress is not None for trial in evaluated)
 
     @cached_property
     def _fixed_mask(self) -> torch.Tensor:

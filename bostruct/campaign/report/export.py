@@ -22,6 +22,8 @@ from bostruct.evaluators.alloys.convex_hull import (
     MIXING_ENTHALPY,
     energies_above_hull,
 )
+from bostruct.spaces.crystals.crystal_summary import summarize_crystal
+from bostruct.structures import from_ase
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -158,7 +160,8 @@ def images_to_export(
     """Return the best structure of a log, or every one with an energy, from ase.db.
 
     Their `info` holds the trial and, if the structure had been predicted, mean, σ (of the model and
-    calibrated) and 90 % interval from before the evaluation, in eV. With objectives the front takes
+    calibrated) and 90 % interval from before the evaluation, in eV; of crystals whose cell varies
+    the space group, and under a pressure the enthalpy. With objectives the front takes
     the place of the best structure, and `info` holds the trusted outcomes by name and the energy
     above the hull where it is known.
 
@@ -200,8 +203,18 @@ def images_to_export(
         for number, info in infos.items():
             image = rows.read(numbers[number])
             image.info |= info
+            if is_of_variable_cell(log):
+                found = summarize_crystal(from_ase(image))
+                image.info["space_group"] = found.space_group
+                image.info["space_group_number"] = found.space_group_number
             images.append(image)
     return images
+
+
+def is_of_variable_cell(log: Log) -> bool:
+    """Return whether the cell varies in the space that a log describes."""
+    space = log.description.get("space")
+    return isinstance(space, Mapping) and "pressure" in space
 
 
 def _point_info(point: EvaluatedPoint, trial: Trial) -> dict[str, Any]:

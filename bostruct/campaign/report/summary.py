@@ -11,7 +11,11 @@ from bostruct.campaign.analysis.absurd_energies import absurd_sentence
 from bostruct.campaign.analysis.bound_diagnosis import bound_sentences
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.radius_diagnosis import radius_sentence
-from bostruct.campaign.enthalpy import PRESSURE_ENERGY
+from bostruct.campaign.enthalpy import (
+    PRESSURE_ENERGY,
+    has_variable_cell,
+    missing_stress_sentence,
+)
 from bostruct.campaign.log.lock import is_locked
 from bostruct.campaign.log.malformed_log import reads_log
 from bostruct.campaign.log.reader import Log
@@ -30,6 +34,7 @@ from bostruct.campaign.report.pareto_summary import (
     summarize_outcomes,
 )
 from bostruct.runtime.canonical_json import json_finite
+from bostruct.spaces.crystals.crystal_summary import CrystalSummary, summarize_crystal
 
 N_LAST_STEPS = 5
 """Number of steps in a summary."""
@@ -142,6 +147,7 @@ class EnergySummary:
         final_relaxation: Progress of the final relaxation; None without one.
         calibration: Calibration of the predicted energies.
         assessment: Best structures, and candidates that may be better.
+        crystals: Symmetry and cell of the best structures by trial, where the cell varies.
     """
 
     energies: tuple[float | None, ...]
@@ -149,6 +155,7 @@ class EnergySummary:
     final_relaxation: FinalRelaxationSummary | None
     calibration: CalibrationSummary
     assessment: Assessment
+    crystals: Mapping[int, CrystalSummary] = field(default_factory=dict)
 
 
 @final
@@ -233,13 +240,15 @@ def summarize(log: Log) -> CampaignSummary:
     last_steps = steps[-N_LAST_STEPS:]
     if log.optimization_config is None:
         logged = log.predictions()
+        assessment = Assessment.from_log(log)
         predictions = {prediction.trial: prediction.prediction for prediction in logged}
         energy = EnergySummary(
             energies=tuple(None if trial.doubt else trial.energy for trial in finished),
             best=best_evaluation(finished, initial_data),
             final_relaxation=_summarize_final_relaxation(log),
             calibration=CalibrationSummary.from_predictions(log.calibration(), logged),
-            assessment=Assessment.from_log(log),
+            assessment=assessment,
+            crystals=_summarize_crystals(log, [each.trial for each in assessment.best]),
         )
     else:
         front = log.pareto_front()
@@ -293,6 +302,16 @@ def summarize(log: Log) -> CampaignSummary:
     )
 
 
+def _summarize_crystals(log: Log, numbers: Sequence[int]) -> dict[int, CrystalSummary]:
+    """Return symmetry and cell of some trials by number; none where the cell does not vary."""
+    if log.space is None or not has_variable_cell(log.space):
+        return {}
+    by_number = {trial.number: trial for trial in log.trial_records()}
+    trials = log.with_structures([by_number[number] for number in numbers])
+    found = {trial.number: trial.structures for trial in trials}
+    return {n: summarize_crystal(structures) for n, structures in found.items() if structures}
+
+
 def best_evaluation(
     finished: Sequence[Trial], initial_data: Sequence[Trial] = ()
 ) -> BestEvaluation | None:
@@ -334,6 +353,7 @@ def _diagnoses(log: Log, assessment: Assessment) -> tuple[str, ...]:
     trials, steps = log.trial_records(), log.steps()
     sentences = [absurd_sentence(trials)]
     if log.space is not None:
+        sentences.append(missing_stress_sentence(log.space, trials))
         sentences.append(radius_sentence(log.space, steps))
         numbers = [structure.trial for structure in assessment.best]
         by_number = {trial.number: trial for trial in trials}

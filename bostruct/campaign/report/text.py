@@ -165,6 +165,7 @@ def _energy_tables(summary: CampaignSummary, assessment: Assessment) -> list[str
     width = max(map(len, summary.names.values()), default=0)
     lines = [
         *_best_structure_lines(assessment, summary.names, width),
+        *_crystal_lines(summary),
         "",
         f"step  trial  {_name_cell('name', width)}{'generator':<12}  {'predicted':<18}  calibrated"
         f"  {'energy':<13}  error/σ",
@@ -260,6 +261,28 @@ def _best_structure_lines(
             now = model[structure.trial]
             line += f"  {_format_prediction(now)}, {_format_interval(now)}"
         lines.append(line.rstrip())
+    return lines
+
+
+def _crystal_lines(summary: CampaignSummary) -> list[str]:
+    """Return symmetry and cell of the best structures as a table."""
+    crystals = {} if summary.energy is None else summary.energy.crystals
+    if not crystals:
+        return []
+    tolerance = max(crystal.tolerance for crystal in crystals.values())
+    lines = [
+        "",
+        f"trial  {'space group':<16}  {'a, b, c, Å':<20}  {'α, β, γ, °':<17}  Å³/atom   g/cm³  "
+        f"Wyckoff positions (within {tolerance:.2f} Å)",
+    ]
+    for trial, crystal in crystals.items():
+        group = f"{crystal.space_group} ({crystal.space_group_number})"
+        lengths = " ".join(f"{length:.3f}" for length in crystal.lengths)
+        angles = " ".join(f"{angle:.1f}" for angle in crystal.angles)
+        lines.append(
+            f"{trial:5d}  {group:<16}  {lengths:<20}  {angles:<17}  "
+            f"{crystal.volume_per_atom:7.3f}  {crystal.density:6.3f}  {crystal.wyckoff_positions}"
+        )
     return lines
 
 

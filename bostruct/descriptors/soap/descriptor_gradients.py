@@ -9,6 +9,8 @@ from torch import Tensor
 
 from bostruct.structures.strain import VOIGT
 
+PAIRS_PER_CHUNK = 1024  # pairs whose derivatives by the strain are in memory at once
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -33,10 +35,12 @@ class DescriptorGradients:
     def by_strain(self) -> Tensor:
         """Return the derivatives of the features by the strain, `[n, 6, f]`; see `strain`."""
         n, f = self.features.shape
-        out = self.features.new_zeros(n, 6, f)
+        out, x = self.features.new_zeros(n, len(VOIGT), f), self.vectors / 2
+        strain = x.new_zeros(len(x), len(VOIGT), 3)  # vectors change by its products
         for k, (i, j) in enumerate(VOIGT):
-            each = self.vectors[:, i, None] * self.gradients[:, j]
-            if i != j:
-                each = (each + self.vectors[:, j, None] * self.gradients[:, i]) / 2
-            out[:, k] = out[:, k].index_add(0, self.center, each)
+            strain[:, k, j] += x[:, i]
+            strain[:, k, i] += x[:, j]
+        for start in range(0, len(x), PAIRS_PER_CHUNK):
+            pairs = slice(start, start + PAIRS_PER_CHUNK)
+            out.index_add_(0, self.center[pairs], strain[pairs] @ self.gradients[pairs])
         return out

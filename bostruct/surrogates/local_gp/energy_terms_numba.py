@@ -190,6 +190,46 @@ def pair_force_features(
 
 
 @lazy_njit()
+def pair_strain_features(
+    positions: Array,
+    neighbor: Array,
+    offset: Array,
+    species_index: Array,
+    row: Array,
+    pair_type: Array,
+    squared_core: Array,
+    inverse_spacing: Array,
+    first_column: Array,
+    squared_range: float,
+    out: Array,
+) -> None:
+    """Add the derivatives of the sums of each row by the strain, `[rows, 6, columns]`.
+
+    The other arguments are those of `pair_features`; both atoms of a pair have one row.
+    """
+    B, dB, x, squares = np.zeros(4), np.zeros(4), np.zeros(3), np.zeros(6)
+    for i in range(len(neighbor)):
+        for slot in range(neighbor.shape[1]):
+            j = neighbor[i, slot]
+            if j < 0:
+                continue
+            q = _vector(positions, offset, i, j, slot, x)
+            if q >= squared_range or q != q:
+                continue
+            kind = pair_type[species_index[i], species_index[j]]
+            first = first_column[kind] + _pair_slopes(
+                q, squared_core[kind], inverse_spacing[kind], squared_range, B, dB
+            )
+            factor = 1.0 if i == j else 2.0
+            for axis in range(3):
+                squares[axis] = factor * x[axis] * x[axis]
+                squares[3 + axis] = factor * x[(axis + 1) % 3] * x[(axis + 2) % 3]
+            for v in range(6):
+                for k in range(4):
+                    out[row[i], v, first + k] += squares[v] * dB[k]
+
+
+@lazy_njit()
 def add_densities(
     positions: Array,
     neighbor: Array,

@@ -97,6 +97,26 @@ class InducingEnvironments:
                     _add_force_kernel_torch(block.start, *arguments)
         return forces
 
+    def strain_covariances(
+        self, P: Tensor, by_strain: Tensor, species_index: Tensor, index: Tensor, b: int
+    ) -> Tensor:
+        """Return the covariances `[b, 6, m]` of the derivatives of b energies by the strain.
+
+        Args:
+            P: `[n, f]`, features of the atoms.
+            by_strain: `[n, 6, f]`, their derivatives by the strain.
+            species_index: `[n]`, species of the atoms.
+            index: `[n]`, structure of each atom.
+            b: Number of structures.
+        """
+        blocks = []
+        for atoms, block in self.species_blocks(species_index):
+            Z = self.features[block]
+            derivatives = self.kernel.derivative(P[atoms] @ Z.T)
+            each = (by_strain[atoms] @ Z.T) * derivatives.unsqueeze(1)  # [atoms, 6, z]
+            blocks.append(each.new_zeros(b, *each.shape[1:]).index_add_(0, index[atoms], each))
+        return torch.cat(blocks, -1)
+
     def whiten(self, K: Tensor) -> Tensor:
         """Return the Nyström features K L^-T of covariances K `[..., m]`.
 

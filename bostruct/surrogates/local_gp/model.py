@@ -41,6 +41,7 @@ from torch import Tensor
 from bostruct.descriptors import SOAP, FixedEnvironment, PowerSpectra
 from bostruct.spaces import Space
 from bostruct.structures import Structures
+from bostruct.structures.strain import has_stress, per_volume, strain_derivative
 from bostruct.surrogates.botorch_models.energy_model import EnergyModel
 from bostruct.surrogates.botorch_models.posterior import (
     STRUCTURES_PER_CHUNK,
@@ -50,6 +51,7 @@ from bostruct.surrogates.botorch_models.posterior import (
     joint_posterior,
 )
 from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.derivative_variances import DerivativeVariances
 from bostruct.surrogates.local_gp.dot_product_kernel import (
     ExponentialKernel,
     PowerKernel,
@@ -238,18 +240,22 @@ class LocalGPModel(EnergyModel):
         covariance: bool = False,
         force_variance: bool = False,
     ) -> Prediction:
-        """Return energies, forces and uncertainties of any structures.
+        """Return energies, forces, stresses and uncertainties of any structures.
 
         Args:
             structures: b structures of n atoms in total, of the trained species.
             covariance: Also the latent covariance `[b, b]` between the energies.
-            force_variance: Also the latent variance `[n, 3]` of each force, and the noise variance.
+            force_variance: Also the latent variance `[n, 3]` of each force, and the noise variance;
+                those of stresses too.
 
         Raises:
             InputError: a species is not in the training data.
         """
+        with_stress = bool(has_stress(structures).any())
         chunks = [
-            self._predict(structures[start : start + STRUCTURES_PER_CHUNK], force_variance)
+            self._predict(
+                structures[start : start + STRUCTURES_PER_CHUNK], force_variance, with_stress
+            )
             for start in range(0, len(structures), STRUCTURES_PER_CHUNK)
         ]
         prediction = Prediction.cat(chunks)
@@ -417,6 +423,17 @@ class LocalGPModel(EnergyModel):
         both = torch.cat((environments, both[m:])) if len(both) > m else environments
         return both[:, 0].contiguous(), both[:, 1:].contiguous(), variance.sign()
 
+    @property
+    def _derivative_variances(self) -> DerivativeVariances:
+        return DerivativeVariances(
+            self.soap,
+            self.inducing,
+            self.terms,
+            *self._projections[1:],
+            self.fitted.signal_std**2,
+            has_residual=self.approximation != "sor",
+        )
+
     def _covariance(self, kernel: Tensor, h: Tensor) -> Tensor:
         """Return the latent covariance `[..., q, q]` eV² from the kernel and h."""
         C: Tensor = (h * self._projections[2]) @ h.transpose(-1, -2)
@@ -439,13 +456,17 @@ class LocalGPModel(EnergyModel):
         """Return the noise variance of the energies of structures with `counts` atoms, eV²."""
         return label_noise_variance(self.fitted.energy_noise_std, self.label_noise, counts)
 
-    def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
+    def _predict(
+        self, structures: Structures, force_variance: bool, with_stress: bool
+    ) -> Prediction:
         positions = structures.positions.detach().clone().requires_grad_()
+        cell = structures.cell.detach().clone().requires_grad_(with_stress)
         with torch.enable_grad():
-            moved = replace(structures, positions=positions)
+            moved = replace(structures, positions=positions, cell=cell)
             P, species_index = self._features(moved)
             mean, h = self._mean_and_explained(moved, P, species_index)
-            (gradient,) = torch.autograd.grad(mean.sum(), positions)
+            inputs = (positions, cell) if with_stress else (positions,)
+            gradient, *by_cell = torch.autograd.grad(mean.sum(), inputs)
         P, h, counts = P.detach(), h.detach(), structures.counts
         kernel = prior_variance.energy_variances(P, species_index, counts, self.kernel)
         K = self.inducing.environment_covariances(P, species_index)
@@ -453,19 +474,20 @@ class LocalGPModel(EnergyModel):
         K = self.terms.append_features(K, structures, species_index, every)
         energies = self.fitted.species_energies[species_index] + K @ self._projections[0]
         latent = self._covariance(kernel.view(-1, 1, 1), h.unsqueeze(-2)).flatten()
-        return Prediction(
+        prediction = Prediction(
             mean=mean.detach(),
             variance=latent + self._misfit_variance(counts),
             noise_variance=self._noise_variance(counts),
             forces=-gradient,
             atomic_energies=energies,
-            force_variance=torch.cat([self._force_variance(one) for one in structures])
-            if force_variance
-            else None,
-            force_noise_variance=(self.fitted.force_noise_std**2).expand_as(gradient)
-            if force_variance
-            else None,
         )
+        if with_stress:
+            virial = strain_derivative(structures, gradient, by_cell[0])
+            prediction = replace(prediction, stress=per_volume(structures, virial))
+        if not force_variance:
+            return prediction
+        arguments = prediction, structures, self.fitted.force_noise_std
+        return self._derivative_variances.added_to(*arguments, self.fitted.radii[species_index])
 
     def _joint_covariance(self, structures: Structures) -> Tensor:
         """Return the latent covariance `[b, b]` between all energies."""
@@ -476,18 +498,3 @@ class LocalGPModel(EnergyModel):
             kernel = energy_kernel(P, species_index, self.kernel)
             misfit = misfit_covariance(kernel, self._misfit_variance(structures.counts))
             return self._covariance(kernel, h) + misfit
-
-    def _force_variance(self, structure: Structures) -> Tensor:
-        """Return the latent variance of each force component, `[a, 3]` (eV/Å)²."""
-        gradients = self.soap.gradients(structure)
-        species_index = self.soap.species_index(structure.numbers)
-        K = self.inducing.force_covariances(gradients, species_index)
-        h = self.terms.append_force_features(K, structure, species_index) @ self._projections[1]
-        variance = (h.square() * self._projections[2]).sum(-1).flatten()
-        if self.approximation != "sor":
-            every = torch.ones_like(species_index, dtype=torch.bool)
-            prior = prior_variance.force_variances(
-                gradients, species_index, structure.counts, self.kernel, every
-            )
-            variance = self.fitted.signal_std**2 * prior.flatten() + variance
-        return variance.clamp(min=0).view(-1, 3)

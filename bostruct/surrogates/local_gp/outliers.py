@@ -170,6 +170,7 @@ def in_units_of_spread(structures: Structures, counts: Tensor) -> Structures:
 
     The unit is the median absolute deviation, where more than half of the energies are equal that
     of the others, and forces are in this unit per Å. Energies that are all equal become NaN.
+    Stresses are left out.
 
     Args:
         structures: b structures with `energy`.
@@ -181,4 +182,4 @@ def in_units_of_spread(structures: Structures, counts: Tensor) -> Structures:
     tells = size > ROUNDING * structures.energy.abs().median()
     unit = size.median() if tells.sum() > len(size) / 2 else size[tells].median()
     forces = None if structures.forces is None else structures.forces / unit
-    return replace(structures, energy=residual / unit, forces=forces)
+    return replace(structures, energy=residual / unit, forces=forces, stress=None)

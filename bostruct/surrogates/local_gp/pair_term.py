@@ -33,6 +33,7 @@ from torch import Tensor
 
 from bostruct.errors import check_positive
 from bostruct.structures import FixedAtoms, Structures
+from bostruct.structures.strain import VOIGT
 from bostruct.surrogates.local_gp import energy_terms_numba
 from bostruct.surrogates.local_gp.energy_terms import (
     Amplitude,
@@ -192,13 +193,25 @@ class FittedPairTerm:
     ) -> Tensor:
         """Return the derivatives of the features of b energies by the strain, `[b, 6, m]`."""
         pairs = find_pairs(structures, self.cutoff) if pairs is None else pairs
-        positions, b = structures.positions.detach(), len(structures)
+        positions, index = structures.positions.detach(), structures.index
+        if structures.device.type != "cpu":
+            sums = self.tensor_strain(positions, pairs, species_index, index, len(structures))
+        else:
+            sums = positions.new_zeros(len(structures), len(VOIGT), len(self.root))
+            tensors = positions, pairs.second, pairs.offset, species_index, index
+            arguments = contiguous_arrays(*tensors) + self.arrays(positions)
+            energy_terms_numba.pair_strain_features(*arguments, *contiguous_arrays(sums))
+        return sums @ self.root.to(sums)
+
+    def tensor_strain(
+        self, positions: Tensor, pairs: Pairs, species_index: Tensor, index: Tensor, count: int
+    ) -> Tensor:
+        """Return the derivatives of sums of splines by the strain `[count, 6, K]`, by tensors."""
         blocks = []
         for kind, i, _, x, weight in self._pairs_by_type(positions, pairs, species_index):
             slope = self._slopes(kind, x.square().sum(-1, keepdim=True))
-            blocks.append(sums_by_strain(x, 2 * weight, slope, structures.index[i], b))
-        sums = torch.cat(blocks, -1)
-        return sums @ self.root.to(sums)
+            blocks.append(sums_by_strain(x, 2 * weight, slope, index[i], count))
+        return torch.cat(blocks, -1)
 
     def tensor_forces(self, positions: Tensor, pairs: Pairs, species_index: Tensor) -> Tensor:
         """Return minus the derivatives of the splines `[n, 3, K]` 1/Å, by tensor operations."""

@@ -1,7 +1,8 @@
-"""Sufficient statistics of the energies and forces of training data.
+"""Sufficient statistics of the energies, forces and virials of training data.
 
 Those of all rows are sums over chunks of structures, so that memory does not grow with their
-number. The residual variance of the forces is estimated from a few of them.
+number. The residual variance of the forces is estimated from a few of them. Virials are rows of the
+forces, of larger noise, in another unit.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bostruct.descriptors import SOAP
+from bostruct.descriptors import SOAP, DescriptorGradients
 from bostruct.structures import Structures
 from bostruct.surrogates.local_gp import prior_variance
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
@@ -32,7 +33,7 @@ def sufficient_statistics(
     with_residual: bool = False,
     signal_to_noise: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[RowStatistics, RowStatistics]:
-    """Return the statistics of all energy rows and of all force rows.
+    """Return the statistics of all energy rows, and of all force and virial rows.
 
     Args:
         soap: The descriptor.
@@ -55,9 +56,13 @@ def sufficient_statistics(
         species_index = soap.species_index(structures.numbers)
         atoms = slice(start, start + len(species_index))
         start += len(species_index)
-        if bool(known[atoms].any()):
+        has_virials = chunk.has_virials
+        if has_virials or bool(known[atoms].any()):
             gradients = soap.gradients(structures)
             P = gradients.features
+        else:
+            P = soap(structures)
+        if bool(known[atoms].any()):
             K = inducing.force_covariances(gradients, species_index)
             phi = inducing.whiten(K)  # [n, 3, m]
             noise = factor[structures.index].unsqueeze(-1).repeat(1, 3)
@@ -73,8 +78,13 @@ def sufficient_statistics(
             phi = terms.append_force_features(phi, structures, species_index)
             rows = (x[known[atoms]] for x in (phi, chunk.forces, noise))
             forces = forces.add_rows(*(x.flatten(0, 1) for x in rows))
-        else:
-            P = soap(structures)
+        if has_virials:
+            ratio = None if signal_to_noise is None else signal_to_noise[1]
+            *virials, residual = _virial_rows(
+                gradients, inducing, chunk, species_index, terms, ratio
+            )
+            forces = forces.add_rows(*virials)
+            residuals[1].append(residual)
         K = inducing.energy_covariances(P, species_index, structures.index, len(structures))
         phi = inducing.whiten(K)
         noise = factor * structures.counts
@@ -94,6 +104,42 @@ def sufficient_statistics(
         for rows, mean in zip((energies, forces), means, strict=True)
     )
     return energies, forces
+
+
+def _virial_rows(
+    gradients: DescriptorGradients,
+    inducing: InducingEnvironments,
+    data: Observations,
+    species_index: Tensor,
+    terms: EnergyTerms,
+    signal_to_noise: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return features `[r, m]`, values, noise variance factors and residuals of r virials.
+
+    Args:
+        gradients: Features and their gradients.
+        inducing: The inducing environments.
+        data: The training data.
+        species_index: `[n]`, species of the atoms.
+        terms: Terms beside the environments.
+        signal_to_noise: Signal over force noise, to add the residual variance of each row to its
+            noise; None to add none.
+    """
+    assert data.virials is not None
+    structures, P, by_strain = data.structures, gradients.features, gradients.by_strain()
+    known = data.virials.values.isfinite()  # [b, 6]
+    K = inducing.strain_covariances(P, by_strain, species_index, structures.index, len(known))
+    phi = inducing.whiten(K)
+    noise = (data.noise_factor * data.virials.lengths).square().unsqueeze(-1).expand(-1, 6)
+    prior = prior_variance.strain_variances(
+        P, by_strain, species_index, structures.counts, inducing.kernel
+    )
+    residual = _residual_variance(prior, phi)
+    phi = terms.append_strain_features(phi, structures, species_index)[known]
+    share = (residual / noise)[known]
+    if signal_to_noise is not None:
+        noise = noise + residual * signal_to_noise**2
+    return phi, data.virials.values[known], noise[known], share
 
 
 def probe_atoms(structures: Structures, has_forces: Tensor) -> Tensor:

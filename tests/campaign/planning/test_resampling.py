@@ -46,8 +46,9 @@ def test_a_stretched_crystal_without_forces_is_not_at_rest():
         atoms = bulk("Cu", a=a, cubic=True)
         atoms.calc = EMT()
         assert abs(atoms.get_forces()).max() < 1e-10
-        atoms.get_stress() if with_stress else atoms.get_potential_energy()
+        atoms.get_stress()
         structures, space = from_ase(atoms), Crystal("Cu4", pressure=pressure)
+        structures = structures if with_stress else replace(structures, stress=None)
         return is_crystal_relaxed(space, space.encode(structures), structures, SCALE)
 
     assert state(3.59) == [True]

@@ -7,11 +7,14 @@ import pytest
 import torch
 from ase.build import fcc100
 from ase.calculators.emt import EMT
+from ase.filters import FrechetCellFilter
+from ase.units import GPa
 
+from bostruct.campaign.enthalpy import with_pressure_energy
 from bostruct.campaign.records import Trial
 from bostruct.campaign.relaxation.optimizer_replay import next_geometry
 from bostruct.evaluators import Calculator
-from bostruct.spaces import Cluster, Surface
+from bostruct.spaces import Cluster, Crystal, Surface
 from bostruct.structures import to_ase
 
 EVALUATOR = Calculator(EMT)
@@ -125,3 +128,49 @@ def test_forces_that_lead_out_of_the_numbers_end_it():
     x = space.sample(1, torch.Generator().manual_seed(1))[0]
     lost = replace(evaluated(space, x), forces=torch.full((2, 3), torch.nan).double())
     assert next_geometry(space, [lost], 0.02) is None
+
+
+CRYSTAL = Crystal("Cu3Au", pressure=20 * GPa)
+
+
+def evaluated_crystal(X, number=0, stress=True):
+    found = with_pressure_energy(EVALUATOR(CRYSTAL.decode(X)), CRYSTAL, X)
+    trial = Trial(number, number, f"k{number}-1", 1, "done", "relaxation", X)
+    return replace(
+        trial,
+        energy=found.energy,
+        forces=found.forces,
+        stress=found.stress if stress else None,
+        properties=found.properties,
+    )
+
+
+def relaxed_crystal(x, n, stress=True):
+    known = [evaluated_crystal(x, stress=stress)]
+    while len(known) < n:
+        X = next_geometry(CRYSTAL, known, 0.0)
+        known.append(evaluated_crystal(X, len(known), stress=stress))
+    return known
+
+
+def test_atoms_and_cell_relax_together_to_the_pressure():
+    (x,) = CRYSTAL.sample(1, torch.Generator().manual_seed(3))
+    known = relaxed_crystal(x, 24)
+    enthalpies = [trial.enthalpy for trial in known]
+    assert min(enthalpies) == enthalpies[-1]
+    atoms = to_ase(CRYSTAL.decode(x))[0]
+    atoms.calc = EMT()
+    filtered = FrechetCellFilter(atoms, scalar_pressure=20 * GPa)
+    ase.optimize.BFGSLineSearch(filtered, logfile=None).run(fmax=0.01, steps=99)
+    expected = atoms.get_potential_energy() + 20 * GPa * atoms.get_volume()
+    assert known[-1].enthalpy == pytest.approx(expected, abs=2e-3)
+    assert np.allclose(known[-1].stress[:3], -20 * GPa, atol=2e-3)
+    assert known[-1].forces.norm(dim=-1).max() < 0.05
+
+
+def test_without_stress_the_cell_stays():
+    (x,) = CRYSTAL.sample(1, torch.Generator().manual_seed(0))
+    known = relaxed_crystal(x, 12, stress=False)
+    cells = CRYSTAL.decode(torch.stack([trial.X for trial in known])).cell
+    assert (cells - cells[0]).abs().max() < 1e-9
+    assert known[-1].forces.norm(dim=-1).max() < 0.2 * known[0].forces.norm(dim=-1).max()

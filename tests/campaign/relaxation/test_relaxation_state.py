@@ -1,13 +1,18 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
+from ase import Atoms
+from ase.calculators.emt import EMT
 
+from bostruct.campaign import stop
 from bostruct.campaign.records import Step, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
-from bostruct.evaluators import Function, evaluate
+from bostruct.evaluators import Calculator, Function, evaluate
 from bostruct.spaces.active_bounds import ActiveBound
+from tests.campaign import crystals
 from tests.campaign.standin import Wells, energy
 
 SPACE = Wells(20.0)
@@ -224,3 +229,56 @@ def test_a_geometry_whose_result_is_not_known_is_not_evaluated_again(change, sta
     (found,) = story.now.reports()
     assert found.state.startswith(f"not converged: {state}")
     assert found.relaxed_trial < story.trials[-1].number
+
+
+def distorted_copper():
+    """Return face-centered copper in its cell of two atoms, strained and displaced."""
+    cell = np.diag([2.5, 2.6, 3.7]) + np.diag([0.05, 0.05], 1) + np.diag([0.05, 0.05], -1)
+    return Atoms("Cu2", scaled_positions=[[0, 0, 0], [0.5, 0.48, 0.52]], cell=cell, pbc=True)
+
+
+def relaxed_crystals(folder, criterion=None, pressure=0.05, **arguments):
+    """Return the log of a campaign of 48 evaluations, the last 12 of which may be a relaxation."""
+    campaign = crystals.campaign(
+        pressure,
+        initial_structures=distorted_copper(),
+        final_relaxation=FinalRelaxation(max_steps=20, fmax=0.05),
+        **arguments,
+    )
+    most = stop.Evaluations(48)
+    campaign.run(folder, stop=most if criterion is None else most | criterion)
+    return campaign.read(folder)
+
+
+@dataclass(frozen=True)
+class Pause(stop.StoppingCriterion):
+    """Ends a run and leaves the budget as it is."""
+
+    n: int
+
+    def reason(self, progress):
+        return "paused" if len(progress.energies) >= self.n else None
+
+
+def test_atoms_and_cell_are_relaxed_under_the_pressure(tmp_path):
+    log = relaxed_crystals(tmp_path / "run")
+    (report,) = log.relaxations()
+    assert report.state == "converged"
+    trial = log.trials()[report.relaxed_trial]
+    assert report.relaxed_energy == trial.enthalpy
+    assert report.energy == log.trials()[report.trial].enthalpy > report.relaxed_energy
+    assert trial.forces.norm(dim=-1).max() <= 0.05
+    assert np.allclose(trial.stress, [-0.05] * 3 + [0] * 3, atol=0.01)
+    for n in (39, 41):  # in the middle of the relaxation
+        relaxed_crystals(tmp_path / "other", Pause(n))
+    assert relaxed_crystals(tmp_path / "other").fingerprint() == log.fingerprint()
+
+
+def test_without_stresses_atoms_alone_are_relaxed(tmp_path):
+    evaluator = Calculator(EMT, with_stress=False)
+    log = relaxed_crystals(tmp_path / "run", pressure=0.0, evaluator=evaluator)
+    (report,) = log.relaxations()
+    assert report.state == "converged at a fixed cell: the evaluator returns no stress"
+    trials = log.trials()
+    first, last = (trials[n].structures.cell for n in (report.trial, report.relaxed_trial))
+    assert (first - last).abs().max() < 1e-9

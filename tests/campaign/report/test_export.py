@@ -15,6 +15,7 @@ from bostruct.errors import InputError, LogError
 from bostruct.evaluators import above_hull
 from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
 from bostruct.objectives import Objective, OptimizationConfig
+from tests.campaign import crystals
 from tests.campaign.standin import campaign
 
 
@@ -208,3 +209,31 @@ def test_a_doubt_goes_with_the_structure(screened):
     doubts = {i.info["trial"]: i.info.get("doubt") for i in export.images_to_export(screened, True)}
     assert doubts.pop(trial) == "its energy equals that of trial 0"
     assert set(doubts.values()) == {None}
+
+
+@pytest.fixture(scope="module")
+def crystal_log(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crystals") / "run"
+    crystals.campaign(0.1, n=5).run(folder)
+    return crystals.campaign(0.1, n=5).read(folder)
+
+
+@pytest.mark.parametrize("name", ["best.extxyz", "best.cif", "POSCAR", "best.db", "best.json"])
+def test_crystals_are_written_with_their_cell(tmp_path, crystal_log, name):
+    export.write_structures(export.images_to_export(crystal_log), tmp_path / name)
+    best = min(crystal_log.trials("done"), key=lambda trial: trial.enthalpy)
+    found, expected = ase.io.read(tmp_path / name), best.atoms
+    assert found.cell.cellpar() == pytest.approx(expected.cell.cellpar(), abs=1e-3)
+    if name != "best.cif" and name != "POSCAR":
+        assert found.get_stress() == pytest.approx(best.stress.numpy(), abs=1e-7)
+    if name == "best.extxyz":
+        assert found.info["enthalpy"] == pytest.approx(best.enthalpy)
+        # two equal atoms are inverted into each other
+        assert (found.info["space_group"], found.info["space_group_number"]) == ("P-1", 2)
+
+
+def test_all_crystals_are_written_with_their_stress(tmp_path, crystal_log):
+    export.write_structures(export.images_to_export(crystal_log, True), tmp_path / "all.extxyz")
+    found = ase.io.read(tmp_path / "all.extxyz", ":")
+    for image, trial in zip(found, crystal_log.trials("done"), strict=True):
+        assert image.get_stress() == pytest.approx(trial.stress.numpy(), abs=1e-7)

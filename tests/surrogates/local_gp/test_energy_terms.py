@@ -16,6 +16,7 @@ from bostruct.surrogates import EmbeddingTerm, PairTerm, SpeciesConstants
 from bostruct.surrogates.local_gp.energy_terms import (
     NO_TERMS,
     EnergyTerms,
+    find_pairs,
     pair_types,
 )
 from tests.surrogates.crystals import KINDS, assert_follows_cell, by_strain, crystals
@@ -263,6 +264,10 @@ def test_terms_follow_the_cell(some, term):
     ).transpose(1, 2)
     found = built.strain_features(some, place_of(some))
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    if isinstance(term, PairTerm):
+        pairs = find_pairs(some, built.cutoff)
+        sums = built.tensor_strain(some.positions, pairs, place_of(some), some.index, 3)
+        torch.testing.assert_close(sums @ built.root, found, rtol=1e-9, atol=1e-10)
 
 
 def test_constants_do_not_change(some):
