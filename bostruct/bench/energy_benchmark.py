@@ -91,7 +91,7 @@ def run_energy_benchmark(
         for seed in seeds
         for task in tasks
         for method in methods
-        if seed - first_seed < limits[method.name]
+        if seed - first_seed < limits[method.name] and method.suits(task)
     ]
     make_folder(folder)
     runs = [method.read(task, seed, folder) for task, method, seed in jobs]

@@ -10,11 +10,12 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, final
 
 import numpy as np
+from ase.filters import FrechetCellFilter
 
 from bostruct.bench.benchmark import read_json, write_json
 from bostruct.bench.single_objective.counting_calculator import (
@@ -25,6 +26,7 @@ from bostruct.bench.single_objective.counting_calculator import (
 from bostruct.bench.single_objective.method import empty_run, run_folder
 from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.task import Task
+from bostruct.campaign.enthalpy import has_variable_cell
 from bostruct.errors import check_count
 from bostruct.runtime.rng import derive_seed, generator_for
 
@@ -48,12 +50,14 @@ class CountedSearch(ABC):
     Args:
         name: Name of the method in the results.
         max_evaluations: Limit of evaluations.
+        relaxes_cells: True if the search relaxes cells that vary.
     """
 
     name: str
     max_evaluations: int
     constants: ClassVar[list[float]]
     """Constants of the search, which are a part of the identity of a run."""
+    relaxes_cells: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         check_count("max_evaluations", self.max_evaluations)
@@ -65,6 +69,10 @@ class CountedSearch(ABC):
     def _is_ended(self, values: dict[str, Any]) -> bool:
         """Return whether a stored run that is too short has ended all the same."""
         return False
+
+    def suits(self, task: Task) -> bool:
+        """Return whether the cell of the task is fixed, or the method relaxes cells."""
+        return self.relaxes_cells or not has_variable_cell(task.search_space)
 
     def folder(self, task: Task) -> Path:
         """Return the folder of the method in that of the task."""
@@ -117,8 +125,9 @@ class Baseline(CountedSearch):
     Args:
         name: Name of the method in the results.
         max_evaluations: Limit of evaluations.
-        search: Function that searches from one structure, given `ase.Atoms` and a bond length in
-            Å, until it ends by itself or by the calculator; it is called until the limit.
+        search: Function that searches from one structure, given `ase.Atoms`, or a filter of them
+            where the cell varies, and a bond length in Å, until it ends by itself or by the
+            calculator; it is called until the limit.
     """
 
     search: Callable[[Any, float], None]
@@ -136,6 +145,8 @@ class Baseline(CountedSearch):
         while not counted.is_done:
             X = task.start(generator_for(seed, self.name, next(starts)))
             atoms = counted.attach(space.decode(X))
+            if has_variable_cell(space):
+                atoms = FrechetCellFilter(atoms)
             with suppress(SearchFinished, EvaluationFailed, np.linalg.LinAlgError):
                 self.search(atoms, bond)
         return {}
@@ -143,7 +154,7 @@ class Baseline(CountedSearch):
 
 def random_search(max_evaluations: int = 1000) -> Baseline:
     """Return the method of random structures, relaxed one after the other."""
-    return Baseline("random search", max_evaluations, _relax_bfgs)
+    return Baseline("random search", max_evaluations, _relax_bfgs, relaxes_cells=True)
 
 
 def basin_hopping(max_evaluations: int = 1000) -> Baseline:

@@ -48,6 +48,10 @@ class CampaignMethod:
         """Name of the method in the results."""
         return "bostruct" if self.setting.name == "default" else f"bostruct {self.setting.name}"
 
+    def suits(self, task: Task) -> bool:
+        """Return True: a campaign searches every space."""
+        return True
+
     def folder(self, task: Task) -> Path:
         """Return the folder of the task, or one in it for settings other than the default."""
         name = self.setting.name

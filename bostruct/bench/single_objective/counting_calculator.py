@@ -1,6 +1,6 @@
 """ASE calculator that counts evaluations and ends the search at the target or the limit.
 
-Energy and forces of one structure are one evaluation, as in a campaign.
+Energy, forces and stress of one structure are one evaluation, as in a campaign.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bostruct.evaluators import Evaluator, Failure, evaluate
+from bostruct.evaluators import Evaluation, Evaluator, Failure, evaluate
 from bostruct.structures import Structures, to_ase
 
 FloatArray = NDArray[np.float64]
@@ -45,7 +45,7 @@ class CountingCalculator:
         self.max_evaluations = max_evaluations
         self.energies: list[float | None] = []
         self._template: Structures | None = None
-        self._last_result: tuple[FloatArray, float, FloatArray] | None = None
+        self._last_result: tuple[FloatArray, Evaluation] | None = None
 
     @property
     def is_done(self) -> bool:
@@ -68,23 +68,37 @@ class CountingCalculator:
         force_consistent: bool = False,
     ) -> float:
         """Return the energy, eV."""
-        return self._evaluate(atoms)[1]
+        energy = self._evaluate(atoms).energy
+        assert energy is not None
+        return energy
 
     def get_forces(self, atoms: Any) -> FloatArray:  # noqa: ANN401 - ASE
         """Return the forces, eV/Å."""
-        return self._evaluate(atoms)[2].copy()
+        return self._known(self._evaluate(atoms).forces)
 
-    def _evaluate(self, atoms: Any) -> tuple[FloatArray, float, FloatArray]:  # noqa: ANN401 - ASE
-        positions: FloatArray = np.array(atoms.positions, dtype=np.float64)
-        if self._last_result is not None and np.array_equal(self._last_result[0], positions):
-            return self._last_result
+    def get_stress(self, atoms: Any) -> FloatArray:  # noqa: ANN401 - ASE
+        """Return the stress in Voigt order, eV/Å³."""
+        return self._known(self._evaluate(atoms).stress)
+
+    def _known(self, values: torch.Tensor | None) -> FloatArray:
+        if values is None:
+            raise EvaluationFailed
+        array: FloatArray = values.numpy().copy()
+        return array
+
+    def _evaluate(self, atoms: Any) -> Evaluation:  # noqa: ANN401 - ASE
+        vectors: FloatArray = np.concatenate((atoms.positions, atoms.cell[:]), dtype=np.float64)
+        if self._last_result is not None and np.array_equal(self._last_result[0], vectors):
+            return self._last_result[1]
         if len(self.energies) >= self.max_evaluations:
             raise SearchFinished
         assert self._template is not None
-        tensor = torch.from_numpy(positions).to(self._template.positions)
+        tensor = torch.from_numpy(vectors).to(self._template.positions)
         if not bool(tensor.isfinite().all()):
             raise EvaluationFailed
-        outcome = evaluate(self.evaluator, replace(self._template, positions=tensor))
+        positions, cell = tensor[:-3], tensor[-3:].unsqueeze(0)
+        moved = replace(self._template, positions=positions, cell=cell)
+        outcome = evaluate(self.evaluator, moved)
         if isinstance(outcome, Failure) or outcome.energy is None:
             self.energies.append(None)
             raise EvaluationFailed
@@ -93,6 +107,5 @@ class CountingCalculator:
             raise SearchFinished
         if outcome.forces is None:
             raise EvaluationFailed
-        forces: FloatArray = outcome.forces.numpy()
-        self._last_result = (positions, outcome.energy, forces)
-        return self._last_result
+        self._last_result = vectors, outcome
+        return outcome

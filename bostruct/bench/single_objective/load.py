@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from bostruct.bench.single_objective.crystals import CRYSTALS
 from bostruct.bench.single_objective.matter import MATTER
 from bostruct.bench.single_objective.named_tasks import TASKS
 from bostruct.bench.single_objective.settings import (
@@ -20,10 +21,14 @@ from bostruct.errors import InputError, check_choice, error_message
 
 T = TypeVar("T", Task, Setting)
 
-NAMED_TASKS: Mapping[str, Task] = {**TASKS, **MATTER}
+NAMED_TASKS: Mapping[str, Task] = {**TASKS, **MATTER, **CRYSTALS}
 """All tasks by name."""
 
-TASK_GROUPS: Mapping[str, Mapping[str, Task]] = {"all": TASKS, "matter": MATTER}
+TASK_GROUPS: Mapping[str, Mapping[str, Task]] = {
+    "all": TASKS,
+    "matter": MATTER,
+    "crystals": CRYSTALS,
+}
 """Tasks of each group by the name of the group."""
 
 DEFAULT_TASKS = ("lj7", "lj13", "cu15")
@@ -36,8 +41,8 @@ def load_tasks_and_settings(
     """Return tasks and settings by name, each once and in order.
 
     Args:
-        names: Names of tasks, of groups of them ("all", "matter"), or Python files with tasks and
-            settings.
+        names: Names of tasks, of groups of them ("all", "matter", "crystals"), or Python files with
+            tasks and settings.
         setting_names: Names of settings, predefined or in the files.
 
     Raises:

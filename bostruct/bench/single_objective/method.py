@@ -22,6 +22,10 @@ class Method(Protocol):
         """Number of evaluations after which a run has failed."""
         ...
 
+    def suits(self, task: Task) -> bool:
+        """Return whether the method can search the space of a task."""
+        ...
+
     def folder(self, task: Task) -> Path:
         """Return the folder of a task's runs below the benchmark's folder."""
         ...
