@@ -2,9 +2,13 @@
 
 In a Minkowski-reduced cell no height is less than the shortest vector over √2, and no angle outside
 60° to 120°. Lattice vectors of a crystal are no shorter than the largest minimum distance of two
-equal atoms, m. So the default bounds leave room for all reduced cells, and some more:
+equal atoms, m. A stack of close-packed layers of one atom each, the longest of dense crystals, is
+0.92 a v^(1/3) high, for a atoms of volume v. By default
 
-    heights ≥ m / 2,   m ≤ lengths ≤ √2 V / (m² √3 / 2)
+    heights ≥ m / 2,   m ≤ lengths ≤ max(1.1 a v^(1/3), 2 (a v)^(1/3))
+
+Beyond are flat and needle-shaped cells, of which a surrogate knows nothing, so that a search by
+uncertainty would go there.
 """
 
 from __future__ import annotations
@@ -20,6 +24,12 @@ from torch import Tensor
 from bostruct.errors import InputError, SpaceError, error_message
 from bostruct.spaces.crystals.packing import cell_angles, cell_heights
 from bostruct.spaces.fingerprint_distance import RELATIVE_ROUNDING
+
+STACK_FACTOR = 1.1
+"""Longest lattice vector, in cube roots of the volume of an atom, for each atom."""
+
+CUBE_FACTOR = 2.0
+"""Longest lattice vector of cells of few atoms, in cube roots of the volume of the cell."""
 
 
 @final
@@ -50,7 +60,7 @@ class CellBounds:
         lengths: Sequence[float] | None,
         angles: Sequence[float],
     ) -> Self:
-        """Return checked bounds, by default those of reduced cells.
+        """Return checked bounds.
 
         Args:
             volume: expected volume of the cell, Å³.
@@ -75,13 +85,14 @@ class CellBounds:
         shortest, largest = float(min_distances.diagonal().max()), factors[1] * volume
         if largest < _close_packed_volume(min_distances):
             condition = "be large enough for atoms at their minimum distances"
-            a = len(min_distances)
-            value = f"{volume / a:.2f} Å³ per atom"
-            least = _close_packed_volume(min_distances) / a
+            n_atoms = len(min_distances)
+            value = f"{volume / n_atoms:.2f} Å³ per atom"
+            least = _close_packed_volume(min_distances) / n_atoms
             hint = f"Close packed they take {least:.2f} Å³: give more, or a smaller `min_distance`."
             raise SpaceError(error_message("volume", condition, value, hint))
-        longest = math.sqrt(2) * largest / (shortest**2 * math.sqrt(3) / 2)
-        length_range = (shortest, max(longest, shortest))
+        a = len(min_distances)
+        longest = max(STACK_FACTOR * a * (volume / a) ** (1 / 3), CUBE_FACTOR * volume ** (1 / 3))
+        length_range = (shortest, max(longest, CUBE_FACTOR * shortest))
         if lengths is not None:
             length_range = _check_range("lengths", lengths, "In Å, as (3.0, 20.0).")
         return cls(volume, factors, length_range, angle_range, shortest / 2)

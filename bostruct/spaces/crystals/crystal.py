@@ -75,10 +75,10 @@ SYMMETRY_BREAKING_STD = 0.01
 ACCEPTED_SYMMETRIC_RATIO = 0.8
 """Least distance of atoms of a symmetric crystal, in contact distances."""
 
-VOLUME_RANGE = (0.5, 2.0)
+VOLUME_RANGE = (2 / 3, 3 / 2)
 """Default range of volumes, relative to an expected one that was given."""
 
-WIDE_VOLUME_RANGE = (1 / 3, 3.0)
+WIDE_VOLUME_RANGE = (0.5, 2.0)
 """Default range of volumes, relative to the one expected from the formula."""
 
 
@@ -101,8 +101,8 @@ class Crystal:
         formula_units: number of formulas in the cell; 2 and "TiO2" make up "(TiO2)2".
         volume: expected volume in Å³ per atom. By default from radii, right to some 10 %, see
             `bostruct.spaces.crystals.atomic_volume`; a better one saves energies.
-        volume_range: smallest and largest volume, relative to the expected one; by default (0.5, 2)
-            where that is given, and a third to three times otherwise.
+        volume_range: smallest and largest volume, relative to the expected one; by default two
+            thirds to three halves where that is given, and (0.5, 2) otherwise.
         pressure: pressure in eV/Å³ at which the enthalpy is sought; 1 GPa is 0.00624 eV/Å³.
         symmetry: number of the space group of random crystals, or several from which one is drawn.
             By default half of them have a random one; searches may leave it.
@@ -111,8 +111,8 @@ class Crystal:
         min_distance: minimum distance in Å of all pairs, or by pair as in `{"O-O": 2.0}`; for a
             pair that is not given it is `min_distance_factor` times the bond length.
         min_distance_factor: default minimum distance, as a fraction of the bond length.
-        lengths: smallest and largest length in Å of lattice vectors. By default all that reduced
-            cells may have.
+        lengths: smallest and largest length in Å of lattice vectors. By default those of reduced
+            cells of dense crystals, see `bostruct.spaces.crystals.cell_bounds`.
         angles: smallest and largest angle of lattice vectors, degrees. Those of reduced cells lie
             between 60 and 120.
 

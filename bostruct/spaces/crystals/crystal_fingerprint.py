@@ -3,6 +3,9 @@
 For each pair of species A and B: the distances from an A to its first, second, third ... B, all
 periodic images included, each column sorted over the atoms A. They depend neither on the choice of
 the cell nor on its origin or orientation, nor on the order of equal atoms, and change continuously.
+
+A strain changes far distances most, which say little that near ones do not. So a distance d counts
+as 2 √(l d), with the cube root l of the volume per atom: near l, differences stay what they are.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ CUTOFF_FACTOR = 3.2
 
 
 def crystal_fingerprint(F: Tensor, H: Tensor, numbers: Tensor, volume_per_atom: float) -> Tensor:
-    """Return the neighbor distances of crystals, `[n, f]` Å.
+    """Return the neighbor distances of crystals, 2 √(l d), `[n, f]` Å.
 
     Args:
         F: `[n, a, 3]` fractional coordinates.
@@ -29,8 +32,10 @@ def crystal_fingerprint(F: Tensor, H: Tensor, numbers: Tensor, volume_per_atom: 
         volume_per_atom: expected volume of an atom, Å³.
     """
     elements, species = numbers.cpu().unique(return_inverse=True)
-    cutoff = CUTOFF_FACTOR * volume_per_atom ** (1 / 3)
+    length = volume_per_atom ** (1 / 3)
+    cutoff = CUTOFF_FACTOR * length
     nearest = neighbor_distances(F, H, species, cutoff, MAX_NEIGHBORS_PER_SPECIES)
+    nearest = 2 * (length * nearest).sqrt()
     atoms = [(species == k).nonzero().squeeze(-1) for k in range(len(elements))]
     columns = [nearest[:, members].sort(1).values.flatten(1) for members in atoms]
     return torch.cat(columns, -1)

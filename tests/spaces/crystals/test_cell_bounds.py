@@ -20,14 +20,25 @@ def make_bounds(
     return CellBounds.from_arguments(volume, distances, volume_range, lengths, angles)
 
 
-def test_default_bounds_hold_all_reduced_cells():
+def test_default_bounds_hold_reduced_cells_that_are_no_needles():
     bounds = make_bounds()
     s = normal((500, 6), seeded_generator(0))
     s[:, :3] -= s[:, :3].mean(-1, keepdim=True)
     H = reduced(torch.zeros(500, 1, 3).double(), cell_of_log_strain(s, 100 ** (1 / 3)))[1]
-    shortest = torch.linalg.vector_norm(H, dim=-1).amin(-1)
-    assert (shortest >= 2).sum() > 50
-    assert (bounds.contain(H, SLACK) == (shortest >= 2)).all()
+    lengths = torch.linalg.vector_norm(H, dim=-1)
+    expected = (lengths.amin(-1) >= 2) & (lengths.amax(-1) <= 1.1 * 4 * 25 ** (1 / 3))
+    assert 400 < expected.sum() < 480
+    assert torch.equal(bounds.contain(H, SLACK), expected)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 4, 9])
+def test_stacks_of_close_packed_layers_are_inside(n_layers):
+    """One atom in each layer, 2.55 Å from its neighbors."""
+    d = 2.55
+    cell = [[d, 0, 0], [-d / 2, d * math.sqrt(0.75), 0], [0, 0, n_layers * d * math.sqrt(2 / 3)]]
+    H = torch.tensor(cell, dtype=torch.float64)
+    bounds = make_bounds(volume=float(torch.linalg.det(H)), least=1.8, a=n_layers)
+    assert bounds.contain(H, SLACK)
 
 
 def test_flat_and_skewed_cells_are_outside():

@@ -27,12 +27,25 @@ def test_does_not_depend_on_cell_origin_or_order():
 
 
 def test_is_continuous():
-    """A displacement of δ changes no element by more than 2 δ."""
+    """A displacement of δ changes a distance by no more than 2 δ, far ones counting less."""
     F, H = crystals(20)
-    for delta in (0.3, 1e-3):
+    length = 14.0 ** (1 / 3)
+    for delta in (0.1, 1e-3):
         step = normal(tuple(F.shape), seeded_generator(2))
         step = delta * step / torch.linalg.vector_norm(step, dim=-1, keepdim=True)
         moved = F + step @ torch.linalg.inv(H)
-        difference = crystal_fingerprint(moved, H, NUMBERS, 14.0)
-        difference = difference - crystal_fingerprint(F, H, NUMBERS, 14.0)
-        assert 0 < difference.abs().max() <= 2 * delta * (1 + 1e-9)
+        before, after = (
+            crystal_fingerprint(f, H, NUMBERS, 14.0).square() / (4 * length) for f in (F, moved)
+        )  # distances
+        assert 0 < (after - before).abs().max() <= 2 * delta * (1 + 1e-9)
+
+
+def test_near_distances_count_as_they_are_and_far_ones_less():
+    """In a simple cubic crystal of l = 2 Å: neighbors at l, √2 l and √3 l."""
+    H = 2 * torch.eye(3).double().unsqueeze(0)
+    F, numbers = torch.zeros(1, 1, 3).double(), torch.tensor([84])
+    cubic, strained = (crystal_fingerprint(F, x * H, numbers, 8.0)[0] for x in (1.0, 1.001))
+    torch.testing.assert_close(cubic[:6], torch.full((6,), 4.0).double())
+    change = (strained - cubic) / 0.002
+    for column, distance in ((0, 1.0), (6, 2**0.5), (18, 3**0.5)):
+        torch.testing.assert_close(float(change[column]), distance**0.5, rtol=1e-3, atol=0)
