@@ -3,9 +3,10 @@
 Notation
     b, n   structures, atoms of all of them together
 
-A virial is a sum over atoms of forces times distances. An error of the forces f, independent from
-atom to atom, over a distance L, is one of f L N^1/2 of the virial of N atoms; so the noise of
-virials follows from that of the forces.
+A virial is a sum over pairs of forces times bonds, half a bond for either atom. So an error f of
+the forces, independent from atom to atom, is one of f L N^1/2 of the virial of N atoms, with L
+about half a bond: the noise of virials follows from that of the forces. The marginal likelihood is
+largest for L of 0.3 to 0.7 bonds, and standard deviations of predicted stresses come out right.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bostruct.structures import Structures
 from bostruct.structures.strain import has_stress, volumes
 
 NOISE_LENGTH = 0.5
-"""Distance L, in units of the bond length."""
+"""L, in units of the bond length."""
 
 
 @final

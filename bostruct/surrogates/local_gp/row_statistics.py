@@ -2,7 +2,8 @@
 
 Those of all rows are sums over chunks of structures, so that memory does not grow with their
 number. The residual variance of the forces is estimated from a few of them. Virials are rows of the
-forces, of larger noise, in another unit.
+forces, of larger noise, in another unit; what is not seen of them follows from that of the forces
+as their noise does, unless no forces are known.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def sufficient_statistics(
     kernel, start = inducing.kernel, 0
     known = data.forces.isfinite().all(-1)  # [n] atoms
     probes = probe_atoms(data.structures, known) if with_residual else known
-    residuals: tuple[list[Tensor], list[Tensor]] = ([], [])  # of energies, of forces
+    residuals: tuple[list[Tensor], ...] = ([], [], [])  # of energies, forces, virials
     for chunk in data.chunks():
         structures, factor = chunk.structures, chunk.noise_factor.square()
         species_index = soap.species_index(structures.numbers)
@@ -84,7 +85,7 @@ def sufficient_statistics(
                 gradients, inducing, chunk, species_index, terms, ratio
             )
             forces = forces.add_rows(*virials)
-            residuals[1].append(residual)
+            residuals[2].append(residual)
         K = inducing.energy_covariances(P, species_index, structures.index, len(structures))
         phi = inducing.whiten(K)
         noise = factor * structures.counts
@@ -98,7 +99,9 @@ def sufficient_statistics(
         energies = energies.add_rows(phi, chunk.energy, noise)
     if not with_residual:
         return energies, forces
-    means = (torch.cat(r).mean() if r else energies.mean_residual_variance for r in residuals)
+    of_energies, of_forces, of_virials = residuals
+    kinds = (of_energies, of_forces or of_virials)
+    means = (torch.cat(r).mean() if r else energies.mean_residual_variance for r in kinds)
     energies, forces = (
         replace(rows, mean_residual_variance=mean)
         for rows, mean in zip((energies, forces), means, strict=True)
