@@ -375,7 +375,7 @@ class Session:
             ),
             front_history=self._front_history(),
             n_consecutive_failures=self._n_consecutive_failures,
-            n_failed=sum(trial.state == "failed" for trial in evaluated),
+            n_failed=sum(self._columns.each("is failed", evaluated, _is_failed)),
         )
 
     def _evaluated_trials(self) -> list[Trial]:
@@ -438,6 +438,10 @@ def _known_energy(trial: Trial) -> float | None:
 def _is_evaluated(trial: Trial) -> bool:
     """Return whether a trial is none of the initial data."""
     return not trial.is_initial_data
+
+
+def _is_failed(trial: Trial) -> bool:
+    return trial.state == "failed"
 
 
 def _finished_message(trial: Trial) -> str:

@@ -204,11 +204,22 @@ class _Worker:
     def _answer(self, call: _Call) -> bytes:
         """Return the pickled answer of the process to a call.
 
+        A process that ended before the function began, as one that was killed between two calls, is
+        replaced once.
+
         Raises:
             TimeoutError: the call took longer than the time limit.
             WorkerDiedError: the process ended.
             BrokenExecutor: no process could be started.
         """
+        try:
+            answer = self._send(call)
+        except WorkerDiedError:
+            answer = self._send(call)
+        return self._receive(self.time_limit) if answer == STARTED else answer
+
+    def _send(self, call: _Call) -> bytes:
+        """Send a call; return `STARTED`, or the answer where the function could not be loaded."""
         if self._process is None or connection.wait([self._process.sentinel], 0):
             self._end_process()
             self._start_process()
@@ -218,8 +229,7 @@ class _Worker:
             self._pipe.send_bytes(call.arguments)
         except OSError:
             raise WorkerDiedError(self._end_process()) from None
-        answer = self._receive(None)
-        return self._receive(self.time_limit) if answer == STARTED else answer
+        return self._receive(None)
 
     def _receive(self, timeout: float | None) -> bytes:
         """Return the next message of the process."""

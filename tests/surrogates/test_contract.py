@@ -40,6 +40,15 @@ NETWORKS = [
     MixtureOfExperts(SMALL, n_experts=2),
     ShallowEnsemble(SMALL, n_members=4),
 ]
+SMALL_LOCAL_GP = LocalGP(
+    cutoff=4.5,
+    n_max=3,
+    l_max=1,
+    max_inducing=40,
+    species_similarity=0.5,
+    pair_term=None,
+    embedding_term=None,
+)
 
 
 def name(surrogate):
@@ -71,7 +80,7 @@ class TestPropertySurrogates(SurrogateContract):
     @pytest.fixture(
         params=[
             IndependentProperties(),
-            IndependentProperties(IntensiveProperty(LocalGP(max_inducing=40))),
+            IndependentProperties(IntensiveProperty(SMALL_LOCAL_GP)),
             MultitaskGP(),
         ],
         ids=["IndependentProperties", "IntensiveProperty", "MultitaskGP"],

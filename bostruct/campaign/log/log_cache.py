@@ -22,6 +22,7 @@ class LogCache:
         self._numbers_by_kind: dict[str, set[int]] = {}
         self._numbers_by_state: dict[str, set[int]] = {}
         self._numbers_by_key: dict[str, int] = {}
+        self._selections: dict[tuple[str, ...], list[Trial]] = {}
         for step in steps:
             self.put_step(step)
         for trial in trials:
@@ -39,6 +40,7 @@ class LogCache:
         self._trials[trial.number : trial.number + 1] = [trial]
         self._numbers_by_state.setdefault(trial.state, set()).add(trial.number)
         self._numbers_by_key[_key_prefix(trial.key)] = trial.number
+        self._selections.clear()
 
     def steps(self) -> list[Step]:
         """Return all steps."""
@@ -55,11 +57,18 @@ class LogCache:
         return len(self._trials)
 
     def trials(self, *states: str) -> list[Trial]:
-        """Return the trials in the order of their numbers, those in the given states if any."""
-        if not states:
-            return self._trials.copy()
-        numbers = set[int]().union(*(self._numbers_by_state.get(state, ()) for state in states))
-        return [self._trials[number] for number in sorted(numbers)]
+        """Return the trials in the order of their numbers, those in the given states if any.
+
+        Until a trial is put, it is the same list, not to be changed.
+        """
+        if states not in self._selections:
+            selected = self._trials.copy()
+            if states:
+                by_state = self._numbers_by_state
+                numbers = set[int]().union(*(by_state.get(state, ()) for state in states))
+                selected = [self._trials[number] for number in sorted(numbers)]
+            self._selections[states] = selected
+        return self._selections[states]
 
     def step_numbers(self, kind: str) -> frozenset[int]:
         """Return the numbers of the steps of one kind."""

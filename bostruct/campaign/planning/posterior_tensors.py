@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from bostruct.campaign.analysis.best_trials import best_trials
+from bostruct.campaign.analysis.best_trials import believed_energy, best_trials
 from bostruct.campaign.analysis.energy_comparison import N_COMPARED, EnergyComparison
 from bostruct.campaign.log.posterior_file import to_cpu
 from bostruct.campaign.planning.step_context import StepContext
@@ -56,7 +56,8 @@ def posterior_tensors(
     ]
     if step.components.learned_objectives is None:
         predictions = [values.squeeze(-1) for values in predictions]
-        best = best_trials(known, N_COMPARED, step.components.space)
+        energies = step.columns.each("believed energy", known, believed_energy)
+        best = best_trials(known, N_COMPARED, step.components.space, energies)
         X = torch.stack(
             [*(trial.X.to(candidates.X) for trial in best), *candidates.X[list(selected)]]
         )

@@ -1,7 +1,8 @@
 """Columns over the trials of a log, kept from one step to the next.
 
 Every column is a function of the trials that it is asked for. Where the first of them are those of
-the last time, only the others are computed, so a step costs what its own trials cost.
+the last time, only the others are computed, so a step costs what its own trials cost. Lists of
+trials must not be changed: the same list is taken for the same trials.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ class TrialColumns:
         """
 
         def extend(values: list[T] | None, n: int) -> list[T]:
-            return [*(values or ())[:n], *map(function, trials[n:])]
+            return _first(values or [], n) + list(map(function, trials[n:]))
 
         return self._column(name, trials, extend)
 
@@ -178,13 +179,14 @@ class TrialColumns:
             trials: Trials.
             predicate: Function, the same for all calls with this name.
         """
-        return list(compress(trials, self.each(name, trials, predicate)))
+        flags = self.each(name, trials, predicate)
+        return self.cached(("selected", name), trials, lambda: list(compress(trials, flags)))
 
     def known(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return the trials with a result that is not doubted, in order."""
         return self.select("is known", trials, is_known)
 
-    def cached(self, name: str, trials: Sequence[Trial], function: Callable[[], T]) -> T:
+    def cached(self, name: Hashable, trials: Sequence[Trial], function: Callable[[], T]) -> T:
         """Return the result of a function of trials, computed anew only where these differ.
 
         Args:
@@ -208,8 +210,8 @@ class TrialColumns:
         """
 
         def extend(states: list[T] | None, n: int) -> list[T]:
-            kept = (states or [initial])[: n + 1]
-            return kept[:-1] + list(accumulate(trials[n:], function, initial=kept[-1]))
+            kept = _first(states or [initial], n + 1)
+            return kept + list(accumulate(trials[n:], function, initial=kept[-1]))[1:]
 
         return self._column(name, trials, extend)[-1]
 
@@ -224,10 +226,10 @@ class TrialColumns:
             extend: Function from the column of the last time and the number of trials, the first
                 ones, for which it holds; None and 0 at the first time.
         """
-        trials = list(trials)
+        trials = trials if isinstance(trials, list) else list(trials)
         last: tuple[list[Trial], T | None] = self._columns.get(name, ([], None))
         old_trials, old = last
-        n = common_prefix_length(old_trials, trials)
+        n = len(trials) if trials is old_trials else common_prefix_length(old_trials, trials)
         if old is None or n < max(len(old_trials), len(trials)):
             old = extend(old, n)
             self._columns[name] = trials, old
@@ -242,7 +244,7 @@ def is_known(trial: Trial) -> bool:
 def common_prefix_length(first: list[Trial], second: list[Trial]) -> int:
     """Return the number of trials with which both lists begin, the same objects."""
     low, high = 0, min(len(first), len(second))
-    if first[:high] == second[:high]:
+    if _first(first, high) == _first(second, high):
         return high
     while high - low > 1:
         middle = (low + high) // 2
@@ -251,3 +253,8 @@ def common_prefix_length(first: list[Trial], second: list[Trial]) -> int:
         else:
             high = middle
     return low
+
+
+def _first(values: list[T], n: int) -> list[T]:
+    """Return the first n values: the list itself where it has no more."""
+    return values if len(values) == n else values[:n]

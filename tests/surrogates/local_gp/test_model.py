@@ -162,7 +162,7 @@ def test_force_variance_is_the_curvature_of_the_covariance(case):
     model = without_misfit(model)
     one = space.decode(X[2])
     found = model.predict(one, force_variance=True).force_variance
-    h = 1e-3
+    h = 2.5e-3
     for atom, axis in itertools.product((0, 4), range(3)):
         copies = []
         for sign in (1, -1):
