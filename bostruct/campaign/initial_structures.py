@@ -347,12 +347,6 @@ def _not_contained(space: Space, x: Tensor, label: str) -> InputError:
         value, hint = violation
         return _refused("hold crystals within the bounds of the space", f"{value}, {label}", hint)
     structure = space.decode(x)
-    bounds = getattr(space, "cell_bounds", None)
-    if bounds is not None and not bool(bounds.contain(structure.cell, REGION_TOLERANCE).all()):
-        volume = float(torch.linalg.det(structure.cell).abs()) / len(structure.numbers)
-        hint = "Give the space other `volume`, `volume_range`, `lengths` or `angles`."
-        value = f"one of {volume:.2f} Å³ per atom, {label}"
-        return _refused("hold cells within the bounds of the space", value, hint)
     projected = space.decode(space.project(x))
     distance = float((projected.positions - structure.positions).abs().max())
     if distance > REGION_TOLERANCE:

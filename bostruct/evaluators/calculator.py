@@ -116,6 +116,8 @@ class Calculator:
             self.valid_range = check_valid_range("valid_range", valid_range, name)
         self.arguments = arguments
         self._instances = CalculatorInstances(factory, arguments)
+        # One that was set up without stress computes all again when asked for it.
+        self._lacks_stress = False
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return energy, forces and stress of one structure."""
@@ -134,8 +136,10 @@ class Calculator:
                 with suppress(NotImplementedError):  # ASE's PropertyNotImplementedError is one
                     forces = atoms.get_forces(apply_constraint=False)
             if self._reads_stress(structures, atoms):
-                with suppress(NotImplementedError):
+                try:
                     stress = atoms.get_stress(apply_constraint=False)
+                except NotImplementedError:
+                    self._lacks_stress = True
         provenance = {"calculator": qualified_name(type(calculator))}
         if self.vacuum is not None:
             lengths = " ".join(f"{length:.3f}" for length in atoms.cell.lengths())
@@ -150,7 +154,8 @@ class Calculator:
         is_of_use = context is None or context.with_stress
         is_boxed = tuple(atoms.pbc.tolist()) != tuple(structures.pbc[0].tolist())
         has_cell = cell_volume(structures) is not None
-        return self.with_stress and is_of_use and has_cell and not is_boxed
+        is_asked = self.with_stress and not self._lacks_stress
+        return is_asked and is_of_use and has_cell and not is_boxed
 
     def prepare_atoms(self, structures: Structures) -> Atoms:
         """Return one structure as the calculator sees it, in its box and with initial moments."""

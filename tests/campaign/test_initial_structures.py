@@ -887,8 +887,8 @@ def test_turned_crystals_bring_their_forces_and_stress():
 @pytest.mark.parametrize(
     ("scale", "message"),
     [
-        (1.5, "must hold cells within the bounds of the space, got one of 39.69 Å³ per atom"),
-        (0.6, "must hold cells within the bounds of the space, got one of 2.54 Å³ per atom"),
+        (1.5, "within the bounds of the space, got a volume of 39.69 Å³ per atom, index 0"),
+        (0.6, "within the bounds of the space, got a volume of 2.54 Å³ per atom, index 0"),
     ],
 )
 def test_refuses_cells_outside_of_the_bounds(scale, message):

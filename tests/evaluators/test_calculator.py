@@ -88,6 +88,24 @@ def test_a_calculator_without_stress_is_no_failure():
     assert (found.energy, found.stress) == (1.5, None)
 
 
+class SetUpWithoutStress(EnergyOnly):
+    """Implements stress, but was set up without it, as plane-wave codes may be."""
+
+    implemented_properties = ("energy", "stress")
+    n_calls = 0
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        SetUpWithoutStress.n_calls += 1
+
+
+def test_a_calculator_set_up_without_stress_is_asked_once():
+    crystals = from_ase([squeezed_copper(), bulk("Cu"), bulk("Au")])
+    evaluator = Calculator(SetUpWithoutStress)
+    assert [evaluator(crystal).energy for crystal in crystals] == [1.5] * 3
+    assert SetUpWithoutStress.n_calls == 4
+
+
 def test_a_vacuum_box_has_no_stress():
     assert Calculator(EMT, vacuum=8.0)(from_ase([PAIR])).stress is None
     slab = bulk("Cu", cubic=True)
