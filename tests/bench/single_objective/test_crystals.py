@@ -9,7 +9,6 @@ from bostruct.bench.single_objective.named_tasks import TASKS, reference_structu
 from bostruct.evaluators import evaluate
 from bostruct.structures import from_ase
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:'where' used without 'out'")  # by matscipy
 
 
