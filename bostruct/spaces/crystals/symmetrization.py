@@ -19,7 +19,6 @@ from functools import cache
 from typing import final
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from bostruct.spaces.random_tensors import uniform
@@ -159,6 +158,8 @@ def _near_symmetries(
     Returns:
         `N_CHOICES` operations, best first, and their mappings of atoms, see `NearSymmetry`.
     """
+    from scipy.optimize import linear_sum_assignment
+
     every, lengths = lattice_operations(), metric.diagonal().sqrt()
     change = (every.mT @ metric @ every - metric).abs() / (lengths.unsqueeze(1) * lengths)
     near = every[change.amax((1, 2)) < MAX_METRIC_CHANGE]
