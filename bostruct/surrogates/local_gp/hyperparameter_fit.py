@@ -56,7 +56,9 @@ def fit_hyperparameters(
         spectral: Likelihood of these rows, or of some that differ in their residual variances;
             by default it is made where it saves time.
     """
-    fit = ScaledFit(data, terms, given)
+    fit = ScaledFit(
+        data, terms, given, len(energies.moment) / max(energies.n_rows + forces.n_rows, 1)
+    )
     m = len(energies.moment) - terms.n_features
     spectral = spectral or SpectralLikelihood.of(energies, forces, m)
     if spectral is not None:
@@ -81,10 +83,15 @@ class ScaledFit:
         data: The training data.
         terms: Terms beside the environments, whose features are the last ones.
         given: Signal, energy noise and force noise to keep; None fits them.
+        weights_per_row: Number of weights over that of the rows of data.
     """
 
     def __init__(
-        self, data: Observations, terms: EnergyTerms, given: tuple[float, float, float] | None
+        self,
+        data: Observations,
+        terms: EnergyTerms,
+        given: tuple[float, float, float] | None,
+        weights_per_row: float = 1.0,
     ) -> None:
         self.scale, self.given = data.scale, given
         self.terms = terms.in_units(data.scale.energy)
@@ -92,6 +99,7 @@ class ScaledFit:
             data.force_scale() / data.scale.force,
             data.length_scale() / data.scale.length,
             terms.fitted_amplitudes,
+            weights_per_row,
         )
         self.fixed_names: tuple[str, ...] = ()
         if given is not None:

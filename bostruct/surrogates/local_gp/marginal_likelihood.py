@@ -51,6 +51,7 @@ PANEL_COLUMNS = 96  # columns of a block of the symmetric product
 MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
 JITTERS = (0.0, 1e-14, 1e-12, 1e-10)  # relative to the diagonal
 MIN_ENERGY_NOISE, MIN_FORCE_NOISE = 0.02, 0.1  # in units of the typical ones
+FEW_DATA_ENERGY_NOISE, FEW_DATA_FORCE_NOISE = 0.05, 0.2  # where all rows can be expressed
 MIN_SIGNAL = 1e-3  # of the typical one: terms may explain everything
 MAX_ENERGY_NOISE = 30.0  # of the typical one: forces of a rough energy must not outvote energies
 MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
@@ -146,14 +147,16 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     """Signal and noise standard deviations, with priors in units of the data.
 
     The noises stand for what no features of the model can represent, so they do not vanish with
-    noiseless data: they have lower bounds. Where energies change faster than the model can follow,
-    as where a bond breaks, many forces would outvote a few energies, and these be nothing but
-    noise: it has an upper bound.
+    noiseless data: they have lower bounds. As many weights as rows express anything, and data tell
+    nothing of the noise; so the bounds are larger the fewer rows there are. Where energies change
+    faster than the model can follow, as where a bond breaks, many forces would outvote a few
+    energies, and these be nothing but noise: it has an upper bound.
 
     Args:
         force_scale: Typical size of the forces, eV/Å.
         length_scale: Length over which energies change, Å.
         amplitudes: Amplitudes of the terms beside the environments.
+        weights_per_row: Number of weights over that of the rows of data.
     """
 
     signal: Tensor
@@ -161,15 +164,22 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     force_noise: Tensor
 
     def __init__(
-        self, force_scale: float, length_scale: float, amplitudes: Sequence[Amplitude] = ()
+        self,
+        force_scale: float,
+        length_scale: float,
+        amplitudes: Sequence[Amplitude] = (),
+        weights_per_row: float = 1.0,
     ) -> None:
         super().__init__()
+        few = min(weights_per_row, 1.0)
+        energy_noise = max(FEW_DATA_ENERGY_NOISE * few, MIN_ENERGY_NOISE)
+        force_noise = max(FEW_DATA_FORCE_NOISE * few, MIN_FORCE_NOISE)
         self.names = (*HYPERPARAMETER_NAMES, *(amplitude.name for amplitude in amplitudes))
         signal = force_scale * length_scale
         typical = {
             "signal": (signal, 2.0, MIN_SIGNAL),
-            "energy_noise": (0.01 * signal, 1.5, MIN_ENERGY_NOISE),
-            "force_noise": (0.03 * force_scale, 1.5, MIN_FORCE_NOISE),
+            "energy_noise": (0.01 * signal, 1.5, energy_noise),
+            "force_noise": (0.03 * force_scale, 1.5, force_noise),
         }
         for name, _, factor in amplitudes:
             typical[name] = factor * signal, 2.0, MIN_AMPLITUDE

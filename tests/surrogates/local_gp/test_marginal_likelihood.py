@@ -370,3 +370,14 @@ def test_rows_are_seen_while_their_residual_variance_is_some_times_their_noise(u
         residual = torch.tensor(part * MAX_UNSEEN * (0.2 / 1.7) ** 2).double()
         rows = replace(RowStatistics.empty(3, s), mean_residual_variance=residual)
         assert are_seen(rows, s, noise) is expected
+
+
+def test_the_fewer_rows_the_larger_the_least_noise():
+    bounds = [
+        Hyperparameters(1.0, 1.0, weights_per_row=ratio).logarithmic_bounds()
+        for ratio in (0.01, 0.8, 1.0, 7.0)
+    ]
+    for name in ("energy_noise", "force_noise"):
+        least = [bound[name][0] for bound in bounds]
+        assert least[0] < least[1] < least[2] == least[3]
+    assert len({bound["signal"] for bound in bounds}) == 1
