@@ -473,7 +473,7 @@ class Crystal:
         condition = (
             f"be large enough for {self.formula} with minimum distances up to {largest:.2f} Å"
         )
-        hint = "Give a larger `volume`, or a smaller `min_distance`."
+        hint = "Give a larger `volume`, a smaller `min_distance`, or wider `lengths` and `angles`."
         if self.symmetry is not None:
             condition += f" in space group {', '.join(map(str, self.symmetry))}"
             hint = "Give a larger `volume`, a smaller `min_distance`, or another `symmetry`."
