@@ -82,8 +82,13 @@ def check_positive(name: str, value: float, hint: str = "") -> float:
     Raises:
         InputError: it is not.
     """
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(error_message(name, "be positive and finite", value, hint))
+    try:
+        is_valid = math.isfinite(value) and value > 0
+    except TypeError:  # no number at all
+        is_valid = False
+    if not is_valid:
+        shown = repr(value) if isinstance(value, str) else value
+        raise InputError(error_message(name, "be positive and finite", shown, hint))
     return value
 
 

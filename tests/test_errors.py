@@ -30,7 +30,7 @@ def test_error_message():
     assert errors.error_message("n", "be even", 3) == "`n` must be even, got 3."
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf, "20", None, (1, 2)])
 def test_check_positive(value):
     with pytest.raises(errors.InputError, match=r"`x` must be positive and finite, got"):
         errors.check_positive("x", value)

@@ -46,3 +46,16 @@ class SupportsActiveBounds(Protocol):
     def active_bounds(self, x: Tensor) -> list[ActiveBound]:
         """Return the bounds on which the structure at x `[d]` leans or that it violates."""
         ...
+
+
+@runtime_checkable
+class SupportsVolumeBound(Protocol):
+    """A space of cells that tells whether the volume of one leans on a bound."""
+
+    def volume_bound(self, x: Tensor) -> tuple[float, int] | None:
+        """Return the bound on which the cell at x `[d]` leans, None if it leans on none.
+
+        Returns:
+            volume, Å³ per atom, and -1 for the smallest or 1 for the largest.
+        """
+        ...

@@ -51,13 +51,14 @@ class ForceConsistency:
     def is_contradiction(self) -> bool:
         """True if one function cannot have these energies and forces."""
         limits = MAX_MISFIT_OF_ANY_FACTOR, MAX_Z_OF_ANY_FACTOR
-        max_misfit, max_z = (MAX_MISFIT, MAX_Z) if self._is_reconcilable else limits
+        max_misfit, max_z = (MAX_MISFIT, MAX_Z) if self.is_reconcilable else limits
         if self.spread <= MIN_SPREAD:
             max_z = MAX_Z_OF_SMALL_FORCES
         return self.misfit > max_misfit and self.z > max_z
 
     @property
-    def _is_reconcilable(self) -> bool:
+    def is_reconcilable(self) -> bool:
+        """True if a factor on the forces would make most of the misfit vanish."""
         return MIN_IMPROVEMENT * self.scaled_misfit < self.misfit
 
     def sentence(self) -> str:
@@ -70,7 +71,7 @@ class ForceConsistency:
         )
 
     def _cause(self) -> str:
-        if not self._is_reconcilable:
+        if not self.is_reconcilable:
             return "are the forces zero, of other structures, or their atoms in another order?"
         unit = _unit_of(self.factor)
         if unit:

@@ -11,9 +11,14 @@ from statistics import median
 
 import torch
 
+from bostruct.campaign.enthalpy import pressure_of
 from bostruct.campaign.records import Trial
 from bostruct.spaces import Space
-from bostruct.spaces.active_bounds import ActiveBound, SupportsActiveBounds
+from bostruct.spaces.active_bounds import (
+    ActiveBound,
+    SupportsActiveBounds,
+    SupportsVolumeBound,
+)
 
 PRESSURE_FRACTION = 0.05
 """Least force on a bound that counts, in units of the median largest force of all trials."""
@@ -46,13 +51,34 @@ def bound_sentences(best: Sequence[Trial], trials: Sequence[Trial], space: Space
             if pressure is None or pressure > PRESSURE_FRACTION * scale:
                 key = (bound.argument, bound.pair)
                 found.setdefault(key, []).append((trial, bound, pressure))
-    return [_sentence(cases) for cases in found.values()]
+    return [_sentence(cases) for cases in found.values()] + _volume_sentences(best, space)
 
 
 def bound_name(bound: ActiveBound) -> str:
     """Return a bound as a phrase: its argument, the pair and the length."""
     pair = f" of {bound.pair}" if bound.pair else ""
     return f"`{bound.argument}`{pair}, {bound.limit:.2f} Å"
+
+
+def _volume_sentences(best: Sequence[Trial], space: Space) -> list[str]:
+    """Return a sentence on the best structure whose stress presses on a bound of the volume."""
+    if not isinstance(space, SupportsVolumeBound):
+        return []
+    for trial in best:
+        bound = space.volume_bound(trial.X)
+        if bound is None:
+            continue
+        limit, end = bound
+        slope = None if trial.stress is None else float(trial.stress[:3].mean())  # dE/dV
+        if slope is not None and end * (slope + pressure_of(space)) >= 0:
+            continue
+        name = "smallest" if end < 0 else "largest"
+        return [
+            f"trial {trial.number}, one of the best, leans on the {name} volume of the space, "
+            f"{limit:.2f} Å³ per atom: a lower minimum may lie beyond it; give another `volume`, "
+            "or a wider `volume_range`."
+        ]
+    return []
 
 
 def _sentence(cases: Sequence[tuple[Trial, ActiveBound, float | None]]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from bostruct import surrogates
+from bostruct.campaign.enthalpy import has_variable_cell
 from bostruct.campaign.records import Step, Trial
 from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates.force_consistency import ForceConsistency
@@ -46,6 +47,9 @@ def force_metrics(
         return {}
     consistency = surrogate.force_consistency(data.structures, space)
     if consistency is None:
+        return {}
+    # Forces say nothing of the work of a strain, so that a wrong factor only can be told.
+    if has_variable_cell(space) and not consistency.is_reconcilable:
         return {}
     return {f"{FORCE_PREFIX}{name}": value for name, value in asdict(consistency).items()}
 

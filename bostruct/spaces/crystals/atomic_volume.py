@@ -6,7 +6,8 @@ Kinds of matter pack differently:
   meet: spheres of the mean ionic radii (Shannon, Acta Cryst. A 32, 751 (1976)) fill 57 %;
 - molecules of H, C, N, O and halogens: spheres of the van der Waals radii (Alvarez, Dalton Trans.
   42, 8617 (2013)) fill all, as bonded ones overlap;
-- metals: the volume of the element's own crystal, where that is a simple one;
+- metals and noble gases: the volume of the element's own crystal, where that is a simple one; else
+  touching spheres of the metallic or van der Waals radii fill 70 %;
 - other elements, bonded covalently: spheres of the covalent radii fill 34 % as in diamond.
 
 In 53 known crystals from LiF to MgB2 this is right to 10 % in the median. An element whose
@@ -157,16 +158,21 @@ def contact_lengths(numbers: Tensor, atomic_radii: Tensor, volume: float) -> Ten
 
 
 def _element_volume(number: int, radius: float) -> float:
-    """Return the volume of an atom of a metal or of a covalently bonded element, Å³."""
+    """Return the volume of an atom of a metal, noble gas or covalently bonded element, Å³."""
     from ase.data import reference_states
     from pymatgen.core import Element
 
-    state = reference_states[number] or {}
+    state, element = reference_states[number] or {}, Element.from_Z(number)
     is_simple = state.get("symmetry") in ("fcc", "bcc", "hcp", "sc")
-    if Element.from_Z(number).is_metal and Element.from_Z(number).block != "p" and is_simple:
+    if element.is_metal and element.block != "p" and is_simple:
         return atomic_volumes([SYMBOLS[number]])[SYMBOLS[number]]
     if state.get("symmetry") == "diamond" or (state.get("symmetry") == "fcc" and is_simple):
         return atomic_volumes([SYMBOLS[number]])[SYMBOLS[number]]
+    if number in NOBLE_GASES:
+        return _sphere_volume(_van_der_waals_radius(number)) / SPHERE_PACKING_FRACTION
+    metallic_radius = element.data.get("Metallic radius")
+    if element.is_metal and element.block != "p" and isinstance(metallic_radius, int | float):
+        return _sphere_volume(float(metallic_radius)) / SPHERE_PACKING_FRACTION
     return _sphere_volume(radius) / COVALENT_PACKING_FRACTION
 
 

@@ -19,7 +19,7 @@ from bostruct.errors import (
     check_shape,
     error_message,
 )
-from bostruct.spaces.active_bounds import ActiveBound
+from bostruct.spaces.active_bounds import BOUND_TOLERANCE, ActiveBound
 from bostruct.spaces.clusters.moves import swap_species
 from bostruct.spaces.clusters.sampling import (
     N_SAMPLE_ATTEMPTS,
@@ -342,6 +342,18 @@ class Crystal:
         structure = self.decode(x.detach().cpu().double())
         return distance_bounds(structure, self.min_distances)
 
+    def volume_bound(self, x: Tensor) -> tuple[float, int] | None:
+        """Return the volume on which the cell at x `[d]` leans, Å³ per atom, and which end it is.
+
+        It is -1 for the smallest volume and 1 for the largest; None inside the range.
+        """
+        _, H = self.coordinates.decode(x.detach().cpu().double())
+        relative = float(torch.linalg.det(H)) / self.cell_bounds.volume
+        for factor, end in zip(self.cell_bounds.volume_factors, (-1, 1), strict=True):
+            if end * (relative / factor - 1) > -BOUND_TOLERANCE:
+                return factor * self.volume, end
+        return None
+
     def cell_violation(self, x: Tensor) -> tuple[str, str] | None:
         """Return what of the cell at x `[d]` is outside its bounds and the way out, or None."""
         _, H = self.coordinates.decode(x.detach().cpu().double())
@@ -473,7 +485,7 @@ class Crystal:
         condition = (
             f"be large enough for {self.formula} with minimum distances up to {largest:.2f} Å"
         )
-        hint = "Give a larger `volume`, or a smaller `min_distance`."
+        hint = "Give a larger `volume`, a smaller `min_distance`, or wider `lengths` and `angles`."
         if self.symmetry is not None:
             condition += f" in space group {', '.join(map(str, self.symmetry))}"
             hint = "Give a larger `volume`, a smaller `min_distance`, or another `symmetry`."

@@ -8,7 +8,7 @@ of each species, each with the same probability, then a cell and the free coordi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, islice
@@ -138,7 +138,7 @@ def check_symmetry(
     """
     if symmetry is None:
         return None
-    groups = [symmetry] if isinstance(symmetry, int) else list(symmetry)
+    groups = list(symmetry) if isinstance(symmetry, Iterable) else [symmetry]
     hint = "Try symmetry=225, or [62, 136]."
     for number in groups:
         is_number = isinstance(number, int) and not isinstance(number, bool)

@@ -5,7 +5,7 @@ import torch
 
 from bostruct.campaign.analysis.bound_diagnosis import bound_name, bound_sentences
 from bostruct.campaign.records import Trial
-from bostruct.spaces import Cluster
+from bostruct.spaces import Cluster, Crystal
 from tests.campaign.standin import Box
 
 SPACE = Cluster("Cu3", radius=4.0)
@@ -81,3 +81,19 @@ def test_a_sphere_and_a_gap_are_named():
 
 def test_a_space_of_the_user_has_no_bounds():
     assert bound_sentences([OTHER], [OTHER], Box()) == []
+
+
+@pytest.mark.parametrize(("factor", "name"), [(2 / 3, "smallest"), (1.5, "largest"), (1.0, "")])
+@pytest.mark.parametrize("stress", [None, 0.1, -0.1])
+def test_a_volume_at_its_bound_is_told_where_the_stress_presses_on_it(factor, name, stress):
+    space = Crystal("Cu4", volume=12.0)
+    x = space.sample(1, torch.Generator().manual_seed(0))[0]
+    F, H = space.coordinates.decode(x)
+    H = H * (48 * factor / torch.linalg.det(H)) ** (1 / 3)
+    x = space.coordinates.encode(F, H)
+    sigma = None if stress is None else stress * torch.tensor([1.0, 1, 1, 0, 0, 0])
+    trial = Trial(3, 0, "k", 1, "done", "random", x, energy=0.0, stress=sigma)
+    found = [s for s in bound_sentences([trial], [trial], space) if "volume" in s]
+    presses = stress is None or (stress > 0) == (factor < 1)
+    assert len(found) == (name != "" and presses)
+    assert all(f"the {name} volume of the space, {12 * factor:.2f} Å³ per atom" in s for s in found)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from bostruct.campaign import Campaign, stop
@@ -20,7 +21,7 @@ from bostruct.campaign.report.summary import summarize
 from bostruct.campaign.report.text import summary_text
 from bostruct.candidates import BasinHopping
 from bostruct.evaluators import Calculator
-from bostruct.spaces import Cluster
+from bostruct.spaces import Cluster, Crystal
 from bostruct.structures import to_ase
 from bostruct.surrogates import LocalGP
 from tests.campaign.standin import GP
@@ -28,11 +29,15 @@ from tests.campaign.standin import GP
 SPACE = Cluster("Cu4")
 
 
-def images(n, factor):
-    """Return clusters with their energies, and forces times a factor."""
-    found = to_ase(SPACE.decode(SPACE.sample(n, torch.Generator().manual_seed(0))))
+def krypton():
+    return LennardJones(sigma=3.65, epsilon=0.0141, rc=10, smooth=True)
+
+
+def images(n, factor, space=SPACE, calculator=EMT):
+    """Return structures with their energies, and forces times a factor."""
+    found = to_ase(space.decode(space.sample(n, torch.Generator().manual_seed(0))))
     for image in found:
-        image.calc = EMT()
+        image.calc = calculator()
         energy, forces = image.get_potential_energy(), image.get_forces()
         image.calc = SinglePointCalculator(image, energy=energy, forces=factor * forces)
     return found
@@ -104,3 +109,19 @@ def test_is_due_when_the_forces_have_doubled(tmp_path, monkeypatch, count, q, is
     assert not force_metrics(replace(step, components=other), data, trials)
     monkeypatch.setattr(LocalGP, "force_consistency", lambda *_: None)
     assert not force_metrics(step, data, trials)
+
+
+@pytest.mark.parametrize(
+    ("formula", "calculator", "factor", "is_told"),
+    [("Kr4", krypton, 1.0, False), ("Cu2Au2", EMT, 1.0, False), ("Cu2Au2", EMT, -1.0, True)],
+)
+def test_energies_of_strains_are_no_contradiction(tmp_path, formula, calculator, factor, is_told):
+    """Forces say nothing of the cell: of crystals only what a factor reconciles is told."""
+    space = Crystal(formula)
+    known = images(8, factor, space, calculator)
+    campaign = Campaign(space, Calculator(calculator), initial_structures=known)
+    with campaign.open(tmp_path / "run"):
+        trials = campaign.log.trials()
+    step = StepContext(campaign.components, 0, torch.device("cpu"), 1, 1)
+    metrics = force_metrics(step, training_data(step, trials), trials)
+    assert bool(contradiction_at_step(metrics)) == is_told

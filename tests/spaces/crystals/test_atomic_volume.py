@@ -27,6 +27,16 @@ def test_volumes_of_known_crystals(formula):
     assert abs(math.log(volume_of(formula) / EXPERIMENTAL[formula])) < math.log(1.35)
 
 
+@pytest.mark.parametrize(("formula", "volume"), {"Mn": 12.2, "U": 20.7, "Sm": 33.2}.items())
+def test_metals_of_unusual_crystals_are_as_dense_as_others(formula, volume):
+    assert abs(math.log(volume_of(formula) / volume)) < math.log(1.1)
+
+
+def test_helium_is_as_large_as_its_atoms():
+    """The solid at 25 atm takes 34.9 Å³ an atom, widened by zero-point motion."""
+    assert 34.9 / 2 <= volume_of("He2") < volume_of("Ar2")
+
+
 def test_half_of_the_volumes_are_right_to_a_tenth():
     errors = sorted(abs(volume_of(f) / v - 1) for f, v in EXPERIMENTAL.items())
     assert errors[len(errors) // 2] < 0.1

@@ -347,3 +347,8 @@ def test_description_rebuilds_the_space(crystal):
     X = crystal.sample(4, seeded_generator(0))
     assert torch.equal(X, copy.sample(4, seeded_generator(0)))
     assert torch.equal(crystal.decode(X).positions, copy.decode(X).positions)
+
+
+def test_cells_of_impossible_lengths_are_refused_with_the_way_out():
+    with pytest.raises(SpaceError, match="wider `lengths`"):
+        Crystal("Si8", volume=20.0, lengths=(1.0, 2.0))

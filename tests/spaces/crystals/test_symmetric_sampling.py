@@ -96,7 +96,7 @@ def test_symmetry_is_checked():
     assert check_symmetry(136, numbers, "Ti2O4") == (136,)
     assert check_symmetry([136, 2, 136], numbers, "Ti2O4") == (2, 136)
     assert check_symmetry(None, numbers, "Ti2O4") is None
-    for wrong in (0, 231, True, "P1", [136, 2.0]):
+    for wrong in (0, 231, True, "P1", [136, 2.0], 136.0):
         with pytest.raises(InputError, match="`symmetry` must be numbers of space groups"):
             check_symmetry(wrong, numbers, "Ti2O4")
     with pytest.raises(InputError, match="must name a space group"):
