@@ -30,7 +30,7 @@ from bostruct.errors import InputError, check_count, check_positive, error_messa
 from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
 from bostruct.surrogates.local_gp.exact_covariance import ExactRows, ForceRows
-from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics
+from bostruct.surrogates.local_gp.marginal_likelihood import Rows
 from bostruct.surrogates.training_data import Observations
 
 SIMILARITY_CANDIDATES = {0.95: 0.8, 0.0: 0.5}  # species similarities, and a milder one of each
@@ -43,7 +43,7 @@ MIN_GAIN_PER_ROW = 0.05  # in log marginal likelihood: residuals smaller by a tw
 MIN_GAIN_OF_SHORTER_CUTOFF = 0.15  # per row: what is cut off errs alike in all atoms
 MIN_GAIN = 10.0  # in log marginal likelihood, however few the rows
 
-ExactEvidence = Callable[[RowStatistics, RowStatistics, Observations], float]
+ExactEvidence = Callable[[Rows, Observations], float]
 """Log marginal likelihood of the statistics of energies and of forces of some data."""
 
 SparseEvidence = Callable[["LocalKernel", Observations], float]
@@ -220,8 +220,8 @@ class _Comparison:
                     self.exact = candidate.soap, exact
                 F = self.exact[1].features_of(candidate.kernel)
                 F = torch.cat((F, self.term_features), -1)
-                energies, forces = self.rows.statistics(F, self.data)
-            self.evidences[candidate] = self.evidence(energies, forces, self.data)
+                rows = self.rows.statistics(F, self.data)
+            self.evidences[candidate] = self.evidence(rows, self.data)
         return self.evidences[candidate]
 
     def best(self, candidates: list[LocalKernel]) -> LocalKernel:

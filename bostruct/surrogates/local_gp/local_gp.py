@@ -65,7 +65,9 @@ from bostruct.surrogates.local_gp.kernel_selection import (
     selection_size,
 )
 from bostruct.surrogates.local_gp.marginal_likelihood import (
+    Rows,
     RowStatistics,
+    StandardDeviations,
     are_seen,
     degrees_of_freedom,
     log_marginal_likelihood,
@@ -263,25 +265,25 @@ class LocalGP:
         elif self.species_similarity is None and len(radii) > 1:
             soap = self._select_species_similarity(soap, data, terms)
         with_residual = self.approximation in ("fitc", "averaged_fitc")
-        inducing, energies, forces = self._inducing_statistics(
+        inducing, rows = self._inducing_statistics(
             LocalKernel(soap, kernel), data, self.max_inducing, with_residual, terms
         )
-        spectral = SpectralLikelihood.of(energies, forces, len(inducing))
-        *fitted, evidence = self._fit_hyperparameters(energies, forces, data, terms, spectral)
+        spectral = SpectralLikelihood.of(rows, len(inducing))
+        fitted, evidence = self._fit_hyperparameters(rows, data, terms, spectral)
         if self.approximation == "fitc":
             s, e, f, _ = fitted
             with torch.no_grad():
-                energies, forces = sufficient_statistics(
+                rows = sufficient_statistics(
                     soap, inducing, data, terms, signal_to_noise=(s / e, s / f)
                 )
-                evidence = log_marginal_likelihood(energies, forces, *fitted)
-        factor, mean = weight_posterior(energies, forces, *fitted)
-        follows = always_dtc_mean or are_seen(forces, fitted[0], fitted[2])
+                evidence = log_marginal_likelihood(rows, fitted)
+        factor, mean = weight_posterior(rows, fitted)
+        follows = always_dtc_mean or are_seen(rows.forces, fitted.s, fitted.f)
         if self.approximation == "averaged_fitc" and follows:
-            mean = self._dtc_weight_mean(energies, forces, data, terms, spectral)
+            mean = self._dtc_weight_mean(rows, data, terms, spectral)
         like = inducing.features
         factor, mean, evidence = (value.to(like) for value in (factor, mean, evidence))
-        s, e, f, weight_std = (value.to(like) for value in fitted)
+        s, e, f, weight_std = (value.to(like) for value in fitted if value is not None)
         state = LocalGPState(
             radii=radii,
             species_energies=species_energies,
@@ -363,17 +365,17 @@ class LocalGP:
         soap, radii = judge.descriptor(scaled, space)
         species_index = soap.species_index(scaled.numbers)
         data = prepare_observations(scaled, None, radii.to(scaled.positions)[species_index])
-        inducing, energies, forces = judge._inducing_statistics(
+        inducing, rows = judge._inducing_statistics(
             LocalKernel(soap, judge._kernel()), data, judge.max_inducing, with_residual=True
         )
         none = RowStatistics.empty(len(inducing), inducing.features)
-        s, e, *_ = judge._fit_hyperparameters(energies, none, data)
-        _, _, f, *_ = judge._fit_hyperparameters(none, forces, data)
+        (s, e, *_), _ = judge._fit_hyperparameters(rows._replace(forces=none), data)
+        (_, _, f, _), _ = judge._fit_hyperparameters(rows._replace(energies=none), data)
         with torch.no_grad():
             P, b = soap(data.structures), len(data.structures)
             K = inducing.energy_covariances(P, species_index, data.structures.index, b)
             noise = e * data.structures.counts.sqrt() * data.noise_factor
-            return compare_energies(inducing.whiten(K), data.energy, noise, forces, s, f)
+            return compare_energies(inducing.whiten(K), data.energy, noise, rows.forces, s, f)
 
     def _judge(self) -> LocalGP:
         """Return the surrogate that judges data: small, and without a scale of its own."""
@@ -491,7 +493,7 @@ class LocalGP:
             selected = possible.select(
                 default,
                 selection_data(data),
-                lambda e, f, few: float(self._fit_hyperparameters(e, f, few, terms)[-1]),
+                lambda rows, few: float(self._fit_hyperparameters(rows, few, terms)[-1]),
                 functools.partial(self._sparse_evidence, terms=terms),
                 terms,
                 select_similarity=self.species_similarity is None and len(radii) > 1,
@@ -507,11 +509,9 @@ class LocalGP:
         nearly copies of one, atoms are out of each other's reach, or no forces are known.
         """
         with_residual = self.approximation in ("fitc", "averaged_fitc")
-        _, energies, forces = self._inducing_statistics(
-            one, data, self.max_inducing, with_residual, terms
-        )
-        *fitted, evidence = self._fit_hyperparameters(energies, forces, data, terms)
-        known = degrees_of_freedom(energies, forces, *fitted).sum()
+        _, rows = self._inducing_statistics(one, data, self.max_inducing, with_residual, terms)
+        fitted, evidence = self._fit_hyperparameters(rows, data, terms)
+        known = degrees_of_freedom(rows, fitted).sum()
         return float(evidence) if known > len(data.structures) else -math.inf
 
     def _select_species_similarity(
@@ -526,14 +526,14 @@ class LocalGP:
         count = min(N_SELECTION_ENVIRONMENTS, self.max_inducing)
 
         def evidence(similarity: float) -> float:
-            _, energies, forces = self._inducing_statistics(
+            _, rows = self._inducing_statistics(
                 LocalKernel(replace(soap, species_similarity=similarity), self._kernel()),
                 few,
                 count,
                 self.approximation == "fitc",
                 terms,
             )
-            return float(self._fit_hyperparameters(energies, forces, few, terms)[-1])
+            return float(self._fit_hyperparameters(rows, few, terms)[-1])
 
         evidences = {similarity: evidence(similarity) for similarity in SIMILARITY_CANDIDATES}
         milder = SIMILARITY_CANDIDATES[max(evidences, key=evidences.__getitem__)]
@@ -547,7 +547,7 @@ class LocalGP:
         max_inducing: int,
         with_residual: bool,
         terms: EnergyTerms = NO_TERMS,
-    ) -> tuple[InducingEnvironments, RowStatistics, RowStatistics]:
+    ) -> tuple[InducingEnvironments, Rows]:
         """Return inducing environments, and the sufficient statistics of the data for them.
 
         Args:
@@ -564,33 +564,30 @@ class LocalGP:
                 soap, kernel, data, max_inducing, self.inducing_tolerance
             )
             rows = sufficient_statistics(soap, inducing, data, terms, with_residual=with_residual)
-            return inducing, *rows
+            return inducing, rows
 
     def _dtc_weight_mean(
         self,
-        energies: RowStatistics,
-        forces: RowStatistics,
+        rows: Rows,
         data: Observations,
         terms: EnergyTerms,
         spectral: SpectralLikelihood | None,
     ) -> Tensor:
         """Return the mean `[m]` eV of the weights for "dtc"."""
-        rows = energies.without_residual(), forces.without_residual()
-        *fitted, _ = self._fit_hyperparameters(*rows, data, terms, spectral)
-        return weight_posterior(*rows, *fitted)[1]
+        rows = Rows(*(kind.without_residual() for kind in rows))
+        fitted, _ = self._fit_hyperparameters(rows, data, terms, spectral)
+        return weight_posterior(rows, fitted)[1]
 
     def _fit_hyperparameters(
         self,
-        energies: RowStatistics,
-        forces: RowStatistics,
+        rows: Rows,
         data: Observations,
         terms: EnergyTerms = NO_TERMS,
         spectral: SpectralLikelihood | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood."""
+    ) -> tuple[StandardDeviations, Tensor]:
+        """Return the standard deviations, those of all weights `[m]` too, and log likelihood."""
         given, repulsion = self.hyperparameters, self.pair_repulsion
-        arguments = energies, forces, data, terms, given, repulsion, spectral
-        return fit_hyperparameters(*arguments)
+        return fit_hyperparameters(rows, data, terms, given, repulsion, spectral)
 
 
 def terms_from_state(state: Mapping[str, Tensor]) -> EnergyTerms:
