@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, final
 
@@ -39,30 +39,25 @@ from bostruct.surrogates.local_gp.dot_product_kernel import (
     PowerKernel,
     kernel_from_state,
 )
-from bostruct.surrogates.local_gp.embedding_densities import (
-    JointLikelihood,
-    with_densities,
-)
+from bostruct.surrogates.local_gp.embedding_densities import JointLikelihood, with_densities
 from bostruct.surrogates.local_gp.embedding_term import (
     Densities,
     EmbeddingTerm,
     FittedEmbeddingTerm,
 )
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerm, EnergyTerms
-from bostruct.surrogates.local_gp.force_consistency import (
-    comparable_structures,
-    compare_energies,
-)
+from bostruct.surrogates.local_gp.force_consistency import comparable_structures, compare_energies
 from bostruct.surrogates.local_gp.hyperparameter_fit import fit_hyperparameters
 from bostruct.surrogates.local_gp.inducing_points import inducing_environments
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments
 from bostruct.surrogates.local_gp.kernel_selection import (
-    SIMILARITY_CANDIDATES,
     KernelSelection,
     LocalKernel,
     Selected,
+    Selection,
     selection_data,
     selection_size,
+    with_most_probable_similarity,
 )
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     Rows,
@@ -87,10 +82,7 @@ from bostruct.surrogates.local_gp.spectral_likelihood import SpectralLikelihood
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_from_state
 from bostruct.surrogates.species import species_radii
-from bostruct.surrogates.training_data import (
-    Observations,
-    prepare_observations,
-)
+from bostruct.surrogates.training_data import Observations, prepare_observations
 
 CUTOFF_FACTOR = 1.9  # default cutoff in units of the longest bond: past the second shell
 DEFAULT_PAIR_REPULSION = PairRepulsion()
@@ -453,16 +445,29 @@ class LocalGP:
             return terms
         first = structures[: selection_size(len(structures))].to(dtype=torch.float64)
         data, _, first_terms = self._prepare(first, soap, radii.double())
-        cached: tuple[SOAP, Tensor, Observations, Densities] | None
-        cached = vars(self).get("_last_densities")
-        is_same = cached is not None and cached[0] == soap and torch.equal(cached[1], radii)
-        if cached is None or not is_same or not cached[2].is_identical(data):
-            likelihood = JointLikelihood(
+
+        def select() -> Densities:
+            return JointLikelihood(
                 description, radii, first_terms, soap, self._kernel(), data, self.hyperparameters
-            )
-            cached = soap, radii, data, likelihood.most_probable_densities()
-            vars(self)["_last_densities"] = cached
-        return with_densities(terms, description, radii, cached[3])
+            ).most_probable_densities()
+
+        default = LocalKernel(soap, self._kernel())
+        densities = self._cached("_last_densities", default, radii, data, select)
+        return with_densities(terms, description, radii, densities)
+
+    def _cached(
+        self,
+        name: str,
+        default: LocalKernel,
+        radii: Tensor,
+        data: Observations,
+        select: Callable[[], Selection],
+    ) -> Selection:
+        """Return the result of a selection, made anew where the data are not those of the last."""
+        cached: Selected[Selection] | None = vars(self).get(name)
+        if cached is None or not cached.is_of(default, radii, data):
+            cached = vars(self)[name] = Selected(default, radii, data, select())
+        return cached.selected
 
     def _select_kernel(
         self, selection: KernelSelection, soap: SOAP, structures: Structures, radii: Tensor
@@ -479,18 +484,18 @@ class LocalGP:
         data, _, terms = self._prepare(first, soap, radii)
         terms = self._with_most_probable_densities(terms, soap, structures, radii)
         default = LocalKernel(soap, self._kernel())
-        cached: Selected | None = vars(self).get("_last_selection")
-        if cached is None or not cached.is_of(default, radii, data):
-            same_size = (self.n_max, self.l_max) == (LocalGP.n_max, LocalGP.l_max)
-            same_kernel = self.kernel is None and self.zeta == LocalGP.zeta
-            same_center = self.center_atom_weight == LocalGP.center_atom_weight
-            possible = KernelSelection(
-                cutoff_factors=selection.cutoff_factors if self.cutoff is None else (),
-                n_max=selection.n_max if same_size else (),
-                kernels=selection.kernels if same_kernel else (),
-                center_atom_weights=selection.center_atom_weights if same_center else (),
-            )
-            selected = possible.select(
+        same_size = (self.n_max, self.l_max) == (LocalGP.n_max, LocalGP.l_max)
+        same_kernel = self.kernel is None and self.zeta == LocalGP.zeta
+        same_center = self.center_atom_weight == LocalGP.center_atom_weight
+        possible = KernelSelection(
+            cutoff_factors=selection.cutoff_factors if self.cutoff is None else (),
+            n_max=selection.n_max if same_size else (),
+            kernels=selection.kernels if same_kernel else (),
+            center_atom_weights=selection.center_atom_weights if same_center else (),
+        )
+
+        def select() -> LocalKernel:
+            return possible.select(
                 default,
                 selection_data(data),
                 lambda rows, few: float(self._fit_hyperparameters(rows, few, terms)[-1]),
@@ -498,9 +503,8 @@ class LocalGP:
                 terms,
                 select_similarity=self.species_similarity is None and len(radii) > 1,
             )
-            cached = Selected(default, radii, data, selected)
-            vars(self)["_last_selection"] = cached
-        return cached.selected
+
+        return self._cached("_last_selection", default, radii, data, select)
 
     def _sparse_evidence(self, one: LocalKernel, data: Observations, terms: EnergyTerms) -> float:
         """Return the log marginal likelihood of data.
@@ -517,28 +521,18 @@ class LocalGP:
     def _select_species_similarity(
         self, soap: SOAP, data: Observations, terms: EnergyTerms
     ) -> SOAP:
-        """Return the descriptor with the species similarity of highest marginal likelihood.
+        """Return the descriptor with the most probable species similarity.
 
-        From a few structures and inducing environments: of a high and a low similarity, then of the
-        better one and a milder value.
+        From a few structures and inducing environments.
         """
-        few = data.subsample(N_SELECTION_STRUCTURES)
-        count = min(N_SELECTION_ENVIRONMENTS, self.max_inducing)
+        few, count = data.subsample(N_SELECTION_STRUCTURES), N_SELECTION_ENVIRONMENTS
+        count, with_residual = min(count, self.max_inducing), self.approximation == "fitc"
 
-        def evidence(similarity: float) -> float:
-            _, rows = self._inducing_statistics(
-                LocalKernel(replace(soap, species_similarity=similarity), self._kernel()),
-                few,
-                count,
-                self.approximation == "fitc",
-                terms,
-            )
+        def evidence(one: LocalKernel) -> float:
+            _, rows = self._inducing_statistics(one, few, count, with_residual, terms)
             return float(self._fit_hyperparameters(rows, few, terms)[-1])
 
-        evidences = {similarity: evidence(similarity) for similarity in SIMILARITY_CANDIDATES}
-        milder = SIMILARITY_CANDIDATES[max(evidences, key=evidences.__getitem__)]
-        evidences[milder] = evidence(milder)
-        return replace(soap, species_similarity=max(evidences, key=evidences.__getitem__))
+        return with_most_probable_similarity(LocalKernel(soap, self._kernel()), evidence).soap
 
     def _inducing_statistics(
         self,
