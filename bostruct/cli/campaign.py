@@ -26,6 +26,11 @@ CampaignFileOption = Annotated[
     ),
 ]
 
+TrialArgument = Annotated[
+    int, typer.Argument(metavar="TRIAL", help="Number of the trial, as `show` prints it.")
+]
+ReasonOption = Annotated[str, typer.Option(help="Reason, one sentence for the log.")]
+
 
 def run(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.")],
@@ -112,25 +117,13 @@ def retry(
     typer.echo(f"{folder}: planned again, trial {numbers}")
 
 
-def retract(
-    folder: FolderArgument,
-    trial: Annotated[
-        int, typer.Argument(metavar="TRIAL", help="Number of the trial, as `show` prints it.")
-    ],
-    reason: Annotated[str, typer.Option(help="Reason, one sentence for the log.")],
-) -> None:
+def retract(folder: FolderArgument, trial: TrialArgument, reason: ReasonOption) -> None:
     """Retract the result of TRIAL: nothing is learned from it any more."""
     cli.retract_trial(folder, trial, reason)
     typer.echo(visible_text(f"{folder}: trial {trial} is retracted, {reason}"))
 
 
-def trust(
-    folder: FolderArgument,
-    trial: Annotated[
-        int, typer.Argument(metavar="TRIAL", help="Number of the trial, as `show` prints it.")
-    ],
-    reason: Annotated[str, typer.Option(help="Reason, one sentence for the log.")],
-) -> None:
+def trust(folder: FolderArgument, trial: TrialArgument, reason: ReasonOption) -> None:
     """Trust the result of TRIAL: the doubt about it is dismissed."""
     cli.trust_trial(folder, trial, reason)
     typer.echo(visible_text(f"{folder}: trial {trial} is trusted, {reason}"))

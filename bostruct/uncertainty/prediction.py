@@ -67,9 +67,7 @@ class Prediction:
 
         The latent one alone where the noise is not known; None where there is none.
         """
-        if self.force_variance is None or self.force_noise_variance is None:
-            return self.force_variance
-        return self.force_variance + self.force_noise_variance
+        return _with_noise(self.force_variance, self.force_noise_variance)
 
     @property
     def predictive_stress_variance(self) -> Tensor | None:
@@ -77,9 +75,7 @@ class Prediction:
 
         The latent one alone where the noise is not known; None where there is none.
         """
-        if self.stress_variance is None or self.stress_noise_variance is None:
-            return self.stress_variance
-        return self.stress_variance + self.stress_noise_variance
+        return _with_noise(self.stress_variance, self.stress_noise_variance)
 
     @classmethod
     def cat(cls, parts: Sequence[Prediction]) -> Prediction:
@@ -104,3 +100,7 @@ class Prediction:
             if getattr(parts[0], field.name) is not None
         }
         return cls(**joined)
+
+
+def _with_noise(latent: Tensor | None, noise: Tensor | None) -> Tensor | None:
+    return latent if latent is None or noise is None else latent + noise

@@ -12,7 +12,10 @@ from ase.calculators.emt import EMT
 from bostruct.structures import Structures, from_ase, to_ase
 from bostruct.structures.strain import volumes
 from bostruct.surrogates import LocalGP
-from bostruct.surrogates.local_gp.marginal_likelihood import log_marginal_likelihood
+from bostruct.surrogates.local_gp.marginal_likelihood import (
+    StandardDeviations,
+    log_marginal_likelihood,
+)
 from bostruct.surrogates.local_gp.row_statistics import sufficient_statistics
 from bostruct.surrogates.training_data import prepare_observations
 from bostruct.surrogates.virials import virial_lengths
@@ -213,14 +216,12 @@ def test_fitc_adds_what_is_unseen_of_each_row(train):
     radii = model.fitted.radii[model.soap.species_index(train.numbers)]
     data = prepare_observations(train, model.pair_repulsion, radii)
     s, e, f = (torch.tensor(x, dtype=torch.float64) for x in DEVIATIONS)
-    energies, forces = sufficient_statistics(
-        model.soap, model.inducing, data, signal_to_noise=(s / e, s / f)
-    )
+    rows = sufficient_statistics(model.soap, model.inducing, data, signal_to_noise=(s / e, s / f))
     plain = sufficient_statistics(model.soap, model.inducing, data, with_residual=True)[1]
-    assert forces.n_rows == plain.n_rows
+    assert rows.forces.n_rows == plain.n_rows
     assert float(plain.mean_residual_variance) > 0
-    assert torch.isfinite(log_marginal_likelihood(energies, forces, s, e, f))
-    assert float(forces.log_factor_sum) > float(plain.log_factor_sum)
+    assert torch.isfinite(log_marginal_likelihood(rows, StandardDeviations(s, e, f)))
+    assert float(rows.forces.log_factor_sum) > float(plain.log_factor_sum)
 
 
 def test_an_absurd_stress_is_trusted_less():

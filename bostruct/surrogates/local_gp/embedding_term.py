@@ -45,6 +45,7 @@ from bostruct.surrogates.local_gp.energy_terms import (
     find_pairs,
     sums_by_strain,
 )
+from bostruct.surrogates.local_gp.energy_terms_numba import DensitySplines, NeighborDensity
 from bostruct.surrogates.local_gp.pair_term import SPACING
 from bostruct.surrogates.local_gp.spline_process import (
     matern_5_2,
@@ -242,18 +243,14 @@ class FittedEmbeddingTerm:
 
     def _numba_forces(self, positions: Tensor, pairs: Pairs, species_index: Tensor) -> Tensor:
         density = positions.new_zeros(len(positions))
-        arrays = contiguous_arrays(positions, pairs.second, pairs.offset, species_index)
-        arrays += self.pair_arrays(positions)
+        arrays = pairs.arrays(positions, species_index), self.pair_arrays(positions)
         energy_terms_numba.add_densities(*arrays, *contiguous_arrays(density))
         first, slopes = torch.zeros_like(species_index), density.new_zeros(len(density), 4)
-        energy_terms_numba.density_slopes(
-            density.numpy(),
-            *self.spline_arrays(),
-            *contiguous_arrays(species_index, first, slopes),
-        )
+        results = contiguous_arrays(species_index, first, slopes)
+        energy_terms_numba.density_slopes(density.numpy(), self.spline_arrays(), *results)
         out = positions.new_zeros(*positions.shape, len(self.root))
-        arguments = contiguous_arrays(first, slopes) + arrays
-        energy_terms_numba.density_force_features(*arguments, *contiguous_arrays(out))
+        first_array, slope_array = results[1:]
+        energy_terms_numba.density_force_features(first_array, slope_array, *arrays, out.numpy())
         return out
 
     def tensor_forces(self, positions: Tensor, pairs: Pairs, species_index: Tensor) -> Tensor:
@@ -305,15 +302,17 @@ class FittedEmbeddingTerm:
         dB = spline_slopes(t.detach(), self.n_intervals) * scale.unsqueeze(-1)
         return self._by_species(dB, species_index), slope
 
-    def pair_arrays(self, like: Tensor) -> list[Any]:
-        """Return squared cores, decays, references and the squared range of the loops."""
+    def pair_arrays(self, like: Tensor) -> NeighborDensity:
+        """Return the constants of the loops over pairs."""
         tensors = self._squared_core, self.decay, self.reference
-        return [*(x.to(like).numpy() for x in tensors), self.cutoff**2]
+        core, decay, reference = (x.to(like).numpy() for x in tensors)
+        return NeighborDensity(core, decay, reference, self.cutoff**2)
 
-    def spline_arrays(self) -> list[Any]:
-        """Return the constants of the loops, from the half density to the first columns."""
+    def spline_arrays(self) -> DensitySplines:
+        """Return the constants of the loops over atoms."""
         columns = (self.n_intervals + 3) * torch.arange(len(self.core))
-        return [self.half_density, SMALLEST, float(self.n_intervals), columns.numpy()]
+        inverse_spacing = float(self.n_intervals)
+        return DensitySplines(self.half_density, SMALLEST, inverse_spacing, columns.numpy())
 
     def hyperparameters(self, species: Sequence[int]) -> dict[str, float]:
         """Return the decay of each pair of species to show, units in the names.
@@ -421,15 +420,11 @@ class _EmbeddingSums(torch.autograd.Function):
         density = initial_density.clone()
         ctx.term, ctx.arguments = term, (pairs, species_index, index, initial_density)
         ctx.save_for_backward(positions, density)
-        arrays = contiguous_arrays(positions, pairs.second, pairs.offset, species_index)
-        arrays += term.pair_arrays(density)
+        arrays = pairs.arrays(positions, species_index), term.pair_arrays(density)
         energy_terms_numba.add_densities(*arrays, *contiguous_arrays(density))
         out = positions.new_zeros(count, len(term.root))
-        energy_terms_numba.density_features(
-            density.numpy(),
-            *term.spline_arrays(),
-            *contiguous_arrays(species_index, index, out),
-        )
+        results = contiguous_arrays(species_index, index, out)
+        energy_terms_numba.density_features(density.numpy(), term.spline_arrays(), *results)
         return out
 
     @staticmethod
@@ -446,13 +441,12 @@ class _EmbeddingSums(torch.autograd.Function):
             both = torch.autograd.grad(sums, inputs, g, create_graph=True)
             return both[0], both[1] if follows_cell else None, *none
         by_density, gradient = torch.zeros_like(density), torch.zeros_like(positions)
-        energy_terms_numba.density_features_vjp(
-            *contiguous_arrays(g, density),
-            *term.spline_arrays(),
-            *contiguous_arrays(species_index, index, by_density),
-        )
-        tensors = by_density, positions, pairs.second, pairs.offset, species_index
-        arrays = contiguous_arrays(*tensors) + term.pair_arrays(g)
+        results = contiguous_arrays(species_index, index, by_density)
+        (g_array,) = contiguous_arrays(g)
+        splines = term.spline_arrays()
+        energy_terms_numba.density_features_vjp(g_array, density.numpy(), splines, *results)
         by_vector = torch.zeros_like(pairs.offset if follows_cell else pairs.offset[:0])
-        energy_terms_numba.density_vjp(*arrays, *contiguous_arrays(gradient, by_vector))
+        arrays = pairs.arrays(positions, species_index), term.pair_arrays(g)
+        results = contiguous_arrays(gradient, by_vector)
+        energy_terms_numba.density_vjp(by_density.numpy(), *arrays, *results)
         return gradient, by_vector if follows_cell else None, *none

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from bostruct.structures import FixedAtoms, Structures, all_pairs, neighbor_table
 from bostruct.structures.strain import VOIGT
+from bostruct.surrogates.local_gp.energy_terms_numba import PairArrays
 
 
 @final
@@ -48,6 +49,11 @@ class Pairs:
         zero = self.offset.new_zeros(len(i), 3)
         offset = self.offset[i, slot] if len(self.offset) else zero
         return i, j, offset, torch.where(i == j, 0.5, 1.0).to(offset)
+
+    def arrays(self, positions: Tensor, species_index: Tensor) -> PairArrays:
+        """Return the pairs of atoms at some positions `[n, 3]` Å as arrays of compiled loops."""
+        tensors = positions, self.second, self.offset, species_index
+        return PairArrays(*contiguous_arrays(*tensors))
 
 
 class Amplitude(NamedTuple):

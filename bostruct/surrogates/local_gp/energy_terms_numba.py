@@ -16,7 +16,7 @@ v = (sqrt(rho / (rho + half) + smallest²) - smallest) / (sqrt(1 + smallest²) -
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,72 @@ from numpy.typing import NDArray
 from bostruct.runtime.jit import lazy_njit
 
 Array = NDArray[Any]
+
+
+class PairArrays(NamedTuple):
+    """Pairs of n atoms.
+
+    Attributes:
+        positions: `[n, 3]` Å.
+        neighbor: `[n, k]`, second atom of each pair; -1 for none.
+        offset: `[n, k, 3]` Å, lattice translation of each, or of no rows if all are zero.
+        species_index: `[n]`.
+    """
+
+    positions: Array
+    neighbor: Array
+    offset: Array
+    species_index: Array
+
+
+class PairSplines(NamedTuple):
+    """Splines of the distance of each type of pairs.
+
+    Attributes:
+        pair_type: `[species, species]`, number of a pair of species.
+        squared_core: `[types]` Å².
+        inverse_spacing: `[types]`, 1 / h.
+        first_column: `[types]`, first of the columns of a type.
+        squared_range: Å².
+    """
+
+    pair_type: Array
+    squared_core: Array
+    inverse_spacing: Array
+    first_column: Array
+    squared_range: float
+
+
+class NeighborDensity(NamedTuple):
+    """Density of a neighbor for each pair of species.
+
+    Attributes:
+        squared_core: `[species, species]` Å².
+        decay: `[species, species]` 1/Å.
+        reference: `[species, species]` Å, where the density of a neighbor is 1.
+        squared_range: Å².
+    """
+
+    squared_core: Array
+    decay: Array
+    reference: Array
+    squared_range: float
+
+
+class DensitySplines(NamedTuple):
+    """Splines of the density of an atom.
+
+    Attributes:
+        half: Density of the formula of v.
+        smallest: Smoothing of its root.
+        inverse_spacing: 1 / h.
+        first_column: `[species]`, first of the columns of a species.
+    """
+
+    half: float
+    smallest: float
+    inverse_spacing: float
+    first_column: Array
 
 
 @lazy_njit()
@@ -40,50 +106,25 @@ def _splines(t: float, B: Array, dB: Array) -> int:
 
 
 @lazy_njit()
-def pair_features(
-    positions: Array,
-    neighbor: Array,
-    offset: Array,
-    species_index: Array,
-    row: Array,
-    pair_type: Array,
-    squared_core: Array,
-    inverse_spacing: Array,
-    first_column: Array,
-    squared_range: float,
-    out: Array,
-) -> None:
-    """Add the sums over pairs of each row to `out`.
+def pair_features(pairs: PairArrays, splines: PairSplines, row: Array, out: Array) -> None:
+    """Add the sums over pairs of each row to `out` `[rows, columns]`.
 
-    Args:
-        positions: `[n, 3]` Å.
-        neighbor: `[n, k]`, second atom of each pair; -1 for none.
-        offset: `[n, k, 3]` Å, lattice translation of each, or of no rows if all are zero.
-        species_index: `[n]`.
-        row: `[n]`, row of `out` that each atom's half of a pair is added to.
-        pair_type: `[species, species]`, number of a pair of species.
-        squared_core: `[types]` Å².
-        inverse_spacing: `[types]`, 1 / h.
-        first_column: `[types]`, first of the columns of a type.
-        squared_range: Å².
-        out: `[rows, columns]`.
+    Each atom's half of a pair is added to its `row`, `[n]`.
     """
     B, dB, x = np.zeros(4), np.zeros(4), np.zeros(3)
-    for i in range(len(neighbor)):
-        for slot in range(neighbor.shape[1]):
-            j = neighbor[i, slot]
-            if j < 0:
+    for i in range(len(pairs.neighbor)):
+        for slot in range(pairs.neighbor.shape[1]):
+            j, q = _pair(pairs, i, slot, x)
+            if q >= splines.squared_range:
                 continue
-            q = _vector(positions, offset, i, j, slot, x)
-            if q >= squared_range:
-                continue
-            kind = pair_type[species_index[i], species_index[j]]
+            kind = _pair_type(pairs, splines, i, j)
             if q != q:
-                out[row[i], first_column[kind]] = q
+                out[row[i], splines.first_column[kind]] = q
                 continue
-            u = math.log(1 + q / squared_core[kind]) / 2
-            first = first_column[kind] + _splines(u * inverse_spacing[kind], B, dB)
-            half = (1 - q / squared_range) ** 3 / (4 if i == j else 2)
+            u = math.log(1 + q / splines.squared_core[kind]) / 2
+            first = _splines(u * splines.inverse_spacing[kind], B, dB)
+            first += splines.first_column[kind]
+            half = (1 - q / splines.squared_range) ** 3 / (4 if i == j else 2)
             for k in range(4):
                 out[row[i], first + k] += half * B[k]
                 out[row[j], first + k] += half * B[k]
@@ -91,38 +132,20 @@ def pair_features(
 
 @lazy_njit()
 def pair_features_vjp(
-    g: Array,
-    positions: Array,
-    neighbor: Array,
-    offset: Array,
-    species_index: Array,
-    row: Array,
-    pair_type: Array,
-    squared_core: Array,
-    inverse_spacing: Array,
-    first_column: Array,
-    squared_range: float,
-    gradient: Array,
-    by_vector: Array,
+    g: Array, pairs: PairArrays, splines: PairSplines, row: Array, gradient: Array, by_vector: Array
 ) -> None:
     """Add the gradient of the sum of g `[rows, columns]` times the features, `[n, 3]` 1/Å.
 
     That by the vectors of the pairs is written into `by_vector`, zeros `[n, k, 3]`, or of no rows
-    where it is not needed; the other arguments are those of `pair_features`.
+    where it is not needed.
     """
     B, dB, x = np.zeros(4), np.zeros(4), np.zeros(3)
-    for i in range(len(neighbor)):
-        for slot in range(neighbor.shape[1]):
-            j = neighbor[i, slot]
-            if j < 0:
+    for i in range(len(pairs.neighbor)):
+        for slot in range(pairs.neighbor.shape[1]):
+            j, q = _pair(pairs, i, slot, x)
+            if q >= splines.squared_range or q != q:
                 continue
-            q = _vector(positions, offset, i, j, slot, x)
-            if q >= squared_range or q != q:
-                continue
-            kind = pair_type[species_index[i], species_index[j]]
-            first = first_column[kind] + _pair_slopes(
-                q, squared_core[kind], inverse_spacing[kind], squared_range, B, dB
-            )
+            first = _pair_slopes(q, pairs, splines, i, j, B, dB)
             derivative = 0.0
             for k in range(4):
                 both = g[row[i], first + k] + g[row[j], first + k]
@@ -137,51 +160,39 @@ def pair_features_vjp(
 
 @lazy_njit()
 def _pair_slopes(
-    q: float,
-    squared_core: float,
-    inverse_spacing: float,
-    squared_range: float,
-    B: Array,
-    dB: Array,
+    q: float, pairs: PairArrays, splines: PairSplines, i: int, j: int, B: Array, dB: Array
 ) -> int:
-    """Write the derivatives of four splines c B_k by q into dB; return the index of the first."""
+    """Write the derivatives of four splines c B_k by q into dB; return the first one's column."""
+    kind = _pair_type(pairs, splines, i, j)
+    squared_core, inverse_spacing = splines.squared_core[kind], splines.inverse_spacing[kind]
     u = math.log(1 + q / squared_core) / 2
     first = _splines(u * inverse_spacing, B, dB)
-    inside = 1 - q / squared_range
-    cutoff, slope = inside**3, -3 * inside * inside / squared_range
+    inside = 1 - q / splines.squared_range
+    cutoff, slope = inside**3, -3 * inside * inside / splines.squared_range
     slope_t = inverse_spacing / (2 * (q + squared_core))
     for k in range(4):
         dB[k] = slope * B[k] + cutoff * slope_t * dB[k]
-    return first
+    column: int = splines.first_column[kind] + first
+    return column
 
 
 @lazy_njit()
-def pair_force_features(
-    positions: Array,
-    neighbor: Array,
-    offset: Array,
-    species_index: Array,
-    pair_type: Array,
-    squared_core: Array,
-    inverse_spacing: Array,
-    first_column: Array,
-    squared_range: float,
-    out: Array,
-) -> None:
+def _pair_type(pairs: PairArrays, splines: PairSplines, i: int, j: int) -> int:
+    """Return the number of the species of two atoms."""
+    kind: int = splines.pair_type[pairs.species_index[i], pairs.species_index[j]]
+    return kind
+
+
+@lazy_njit()
+def pair_force_features(pairs: PairArrays, splines: PairSplines, out: Array) -> None:
     """Add minus the derivative of each structure's sums by each position, `[n, 3, columns]`."""
     B, dB, x = np.zeros(4), np.zeros(4), np.zeros(3)
-    for i in range(len(neighbor)):
-        for slot in range(neighbor.shape[1]):
-            j = neighbor[i, slot]
-            if j < 0:
+    for i in range(len(pairs.neighbor)):
+        for slot in range(pairs.neighbor.shape[1]):
+            j, q = _pair(pairs, i, slot, x)
+            if q >= splines.squared_range or q != q:
                 continue
-            q = _vector(positions, offset, i, j, slot, x)
-            if q >= squared_range or q != q:
-                continue
-            kind = pair_type[species_index[i], species_index[j]]
-            first = first_column[kind] + _pair_slopes(
-                q, squared_core[kind], inverse_spacing[kind], squared_range, B, dB
-            )
+            first = _pair_slopes(q, pairs, splines, i, j, B, dB)
             for k in range(4):
                 derivative = 2 * dB[k]
                 for axis in range(3):
@@ -190,36 +201,18 @@ def pair_force_features(
 
 
 @lazy_njit()
-def pair_strain_features(
-    positions: Array,
-    neighbor: Array,
-    offset: Array,
-    species_index: Array,
-    row: Array,
-    pair_type: Array,
-    squared_core: Array,
-    inverse_spacing: Array,
-    first_column: Array,
-    squared_range: float,
-    out: Array,
-) -> None:
+def pair_strain_features(pairs: PairArrays, splines: PairSplines, row: Array, out: Array) -> None:
     """Add the derivatives of the sums of each row by the strain, `[rows, 6, columns]`.
 
-    The other arguments are those of `pair_features`; both atoms of a pair have one row.
+    Both atoms of a pair have one `row`, `[n]`.
     """
     B, dB, x, squares = np.zeros(4), np.zeros(4), np.zeros(3), np.zeros(6)
-    for i in range(len(neighbor)):
-        for slot in range(neighbor.shape[1]):
-            j = neighbor[i, slot]
-            if j < 0:
+    for i in range(len(pairs.neighbor)):
+        for slot in range(pairs.neighbor.shape[1]):
+            j, q = _pair(pairs, i, slot, x)
+            if q >= splines.squared_range or q != q:
                 continue
-            q = _vector(positions, offset, i, j, slot, x)
-            if q >= squared_range or q != q:
-                continue
-            kind = pair_type[species_index[i], species_index[j]]
-            first = first_column[kind] + _pair_slopes(
-                q, squared_core[kind], inverse_spacing[kind], squared_range, B, dB
-            )
+            first = _pair_slopes(q, pairs, splines, i, j, B, dB)
             factor = 1.0 if i == j else 2.0
             for axis in range(3):
                 squares[axis] = factor * x[axis] * x[axis]
@@ -230,43 +223,18 @@ def pair_strain_features(
 
 
 @lazy_njit()
-def add_densities(
-    positions: Array,
-    neighbor: Array,
-    offset: Array,
-    species_index: Array,
-    squared_core: Array,
-    decay: Array,
-    reference: Array,
-    squared_range: float,
-    density: Array,
-) -> None:
-    """Add the density of the neighbors to each atom, `[n]`.
-
-    Args:
-        positions: `[n, 3]` Å.
-        neighbor: `[n, k]`, second atom of each pair; -1 for none.
-        offset: `[n, k, 3]` Å, lattice translation of each, or of no rows if all are zero.
-        species_index: `[n]`.
-        squared_core: `[species, species]` Å².
-        decay: `[species, species]` 1/Å.
-        reference: `[species, species]` Å, where the density of a neighbor is 1.
-        squared_range: Å².
-        density: `[n]`.
-    """
+def add_densities(pairs: PairArrays, neighbor_density: NeighborDensity, density: Array) -> None:
+    """Add the density of the neighbors to each atom, `[n]`."""
     x = np.zeros(3)
-    for i in range(len(neighbor)):
-        for slot in range(neighbor.shape[1]):
-            j = neighbor[i, slot]
-            if j < 0:
+    for i in range(len(pairs.neighbor)):
+        for slot in range(pairs.neighbor.shape[1]):
+            j, q = _pair(pairs, i, slot, x)
+            if q >= neighbor_density.squared_range:
                 continue
-            q = _vector(positions, offset, i, j, slot, x)
-            if q >= squared_range:
-                continue
-            a, b = species_index[i], species_index[j]
-            r = math.sqrt(q + squared_core[a, b])
-            part = math.exp(-decay[a, b] * (r - reference[a, b]))
-            part *= (1 - q / squared_range) ** 3
+            a, b = pairs.species_index[i], pairs.species_index[j]
+            r = math.sqrt(q + neighbor_density.squared_core[a, b])
+            part = math.exp(-neighbor_density.decay[a, b] * (r - neighbor_density.reference[a, b]))
+            part *= (1 - q / neighbor_density.squared_range) ** 3
             density[i] += part
             if i != j:
                 density[j] += part
@@ -274,35 +242,17 @@ def add_densities(
 
 @lazy_njit()
 def density_features(
-    density: Array,
-    half: float,
-    smallest: float,
-    inverse_spacing: float,
-    first_column: Array,
-    species_index: Array,
-    row: Array,
-    out: Array,
+    density: Array, splines: DensitySplines, species_index: Array, row: Array, out: Array
 ) -> None:
-    """Add the splines of each atom's density to its row of `out` `[rows, columns]`.
-
-    Args:
-        density: `[n]`.
-        half: Density of the formula of v.
-        smallest: Smoothing of its root.
-        inverse_spacing: 1 / h.
-        first_column: `[species]`, first of the columns of a species.
-        species_index: `[n]`.
-        row: `[n]`, row of `out` of each atom.
-        out: `[rows, columns]`.
-    """
+    """Add the splines of each atom's density `[n]` to its row of `out` `[rows, columns]`."""
     B, dB = np.zeros(4), np.zeros(4)
     for i in range(len(density)):
-        column = first_column[species_index[i]]
+        column = splines.first_column[species_index[i]]
         if density[i] != density[i]:
             out[row[i], column] = density[i]
             continue
-        v = _root(density[i] / (density[i] + half), smallest)
-        first = column + _splines(v * inverse_spacing, B, dB)
+        v = _root(density[i] / (density[i] + splines.half), splines.smallest)
+        first = column + _splines(v * splines.inverse_spacing, B, dB)
         for k in range(4):
             out[row[i], first + k] += B[k]
 
@@ -318,19 +268,14 @@ def _root(x: float, smallest: float) -> float:
 def density_features_vjp(
     g: Array,
     density: Array,
-    half: float,
-    smallest: float,
-    inverse_spacing: float,
-    first_column: Array,
+    splines: DensitySplines,
     species_index: Array,
     row: Array,
     by_density: Array,
 ) -> None:
     """Write the gradient of the sum of g `[rows, columns]` times the features, `[n]`."""
     first, slopes = np.zeros(len(density), np.int64), np.zeros((len(density), 4))
-    density_slopes(
-        density, half, smallest, inverse_spacing, first_column, species_index, first, slopes
-    )
+    density_slopes(density, splines, species_index, first, slopes)
     for i in range(len(density)):
         for k in range(4):
             by_density[i] += g[row[i], first[i] + k] * slopes[i, k]
@@ -338,31 +283,17 @@ def density_features_vjp(
 
 @lazy_njit()
 def density_slopes(
-    density: Array,
-    half: float,
-    smallest: float,
-    inverse_spacing: float,
-    first_column: Array,
-    species_index: Array,
-    first: Array,
-    slopes: Array,
+    density: Array, splines: DensitySplines, species_index: Array, first: Array, slopes: Array
 ) -> None:
     """Write the derivatives `[n, 4]` of each atom's splines by its density.
 
-    Args:
-        density: `[n]`.
-        half: Density of the formula of v.
-        smallest: Smoothing of its root.
-        inverse_spacing: 1 / h.
-        first_column: `[species]`, first of the columns of a species.
-        species_index: `[n]`.
-        first: `[n]`, column of the first of the four.
-        slopes: `[n, 4]`.
+    The column of the first of the four is written into `first`, `[n]`.
     """
+    half, smallest, inverse_spacing = splines.half, splines.smallest, splines.inverse_spacing
     B, dB = np.zeros(4), np.zeros(4)
     for i in range(len(density)):
         x = density[i] / (density[i] + half)
-        first[i] = first_column[species_index[i]]
+        first[i] = splines.first_column[species_index[i]]
         if x != x:
             slopes[i, 0] = x
             continue
@@ -376,35 +307,23 @@ def density_slopes(
 @lazy_njit()
 def density_vjp(
     g: Array,
-    positions: Array,
-    neighbor: Array,
-    offset: Array,
-    species_index: Array,
-    squared_core: Array,
-    decay: Array,
-    reference: Array,
-    squared_range: float,
+    pairs: PairArrays,
+    neighbor_density: NeighborDensity,
     gradient: Array,
     by_vector: Array,
 ) -> None:
     """Add the gradient of the sum of g `[n]` times the densities, `[n, 3]` 1/Å.
 
     That by the vectors of the pairs is written into `by_vector`, zeros `[n, k, 3]`, or of no rows
-    where it is not needed; the other arguments are those of `add_densities`.
+    where it is not needed.
     """
     x = np.zeros(3)
-    for i in range(len(neighbor)):
-        for slot in range(neighbor.shape[1]):
-            j = neighbor[i, slot]
-            if j < 0:
+    for i in range(len(pairs.neighbor)):
+        for slot in range(pairs.neighbor.shape[1]):
+            j, q = _pair(pairs, i, slot, x)
+            if q >= neighbor_density.squared_range or q != q:
                 continue
-            q = _vector(positions, offset, i, j, slot, x)
-            if q >= squared_range or q != q:
-                continue
-            a, b = species_index[i], species_index[j]
-            slope = _density_slope(
-                q, squared_core[a, b], decay[a, b], reference[a, b], squared_range
-            )
+            slope = _density_slope(q, pairs, neighbor_density, i, j)
             slope *= g[i] + g[j]
             if len(by_vector):
                 _write_vector(by_vector[i, slot], slope / 2 if i == j else slope, x)
@@ -415,35 +334,19 @@ def density_vjp(
 
 @lazy_njit()
 def density_force_features(
-    first: Array,
-    slopes: Array,
-    positions: Array,
-    neighbor: Array,
-    offset: Array,
-    species_index: Array,
-    squared_core: Array,
-    decay: Array,
-    reference: Array,
-    squared_range: float,
-    out: Array,
+    first: Array, slopes: Array, pairs: PairArrays, neighbor_density: NeighborDensity, out: Array
 ) -> None:
     """Add minus the derivative of each structure's splines by each position, `[n, 3, columns]`.
 
     `first` and `slopes` are those of `density_slopes`.
     """
     x = np.zeros(3)
-    for i in range(len(neighbor)):
-        for slot in range(neighbor.shape[1]):
-            j = neighbor[i, slot]
-            if j < 0:
+    for i in range(len(pairs.neighbor)):
+        for slot in range(pairs.neighbor.shape[1]):
+            j, q = _pair(pairs, i, slot, x)
+            if q >= neighbor_density.squared_range or q != q:
                 continue
-            q = _vector(positions, offset, i, j, slot, x)
-            if q >= squared_range or q != q:
-                continue
-            a, b = species_index[i], species_index[j]
-            slope = _density_slope(
-                q, squared_core[a, b], decay[a, b], reference[a, b], squared_range
-            )
+            slope = _density_slope(q, pairs, neighbor_density, i, j)
             for k in range(4):
                 for axis in range(3):
                     of_i, of_j = slope * slopes[i, k] * x[axis], slope * slopes[j, k] * x[axis]
@@ -455,13 +358,16 @@ def density_force_features(
 
 @lazy_njit()
 def _density_slope(
-    q: float, squared_core: float, decay: float, reference: float, squared_range: float
+    q: float, pairs: PairArrays, neighbor_density: NeighborDensity, i: int, j: int
 ) -> float:
     """Return the derivative of the density of a neighbor by its position, over x, 1/Å²."""
-    r = math.sqrt(q + squared_core)
+    a, b = pairs.species_index[i], pairs.species_index[j]
+    decay, squared_range = neighbor_density.decay[a, b], neighbor_density.squared_range
+    r = math.sqrt(q + neighbor_density.squared_core[a, b])
     inside = 1 - q / squared_range
-    part = math.exp(-decay * (r - reference)) * inside * inside
-    return -part * (6 / squared_range + inside * decay / r)
+    part = math.exp(-decay * (r - neighbor_density.reference[a, b])) * inside * inside
+    slope: float = -part * (6 / squared_range + inside * decay / r)
+    return slope
 
 
 @lazy_njit()
@@ -472,12 +378,17 @@ def _write_vector(out: Array, factor: float, x: Array) -> None:
 
 
 @lazy_njit()
-def _vector(positions: Array, offset: Array, i: int, j: int, slot: int, x: Array) -> float:
-    """Write the vector from atom i to a neighbor; return its square."""
-    q = 0.0
+def _pair(pairs: PairArrays, i: int, slot: int, x: Array) -> tuple[int, float]:
+    """Write the vector from atom i to a neighbor; return the neighbor and the square.
+
+    The square is infinite where there is none.
+    """
+    j, q = pairs.neighbor[i, slot], 0.0
+    if j < 0:
+        return j, math.inf
     for axis in range(3):
-        x[axis] = positions[j, axis] - positions[i, axis]
-        if len(offset):
-            x[axis] += offset[i, slot, axis]
+        x[axis] = pairs.positions[j, axis] - pairs.positions[i, axis]
+        if len(pairs.offset):
+            x[axis] += pairs.offset[i, slot, axis]
         q += x[axis] * x[axis]
-    return q
+    return j, q

@@ -27,7 +27,7 @@ from torch import Tensor
 from bostruct.descriptors import SOAP, DescriptorGradients
 from bostruct.surrogates.local_gp.dot_product_kernel import DotProductKernel
 from bostruct.surrogates.local_gp.energy_terms import EnergyTerms
-from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics
+from bostruct.surrogates.local_gp.marginal_likelihood import Rows, RowStatistics
 from bostruct.surrogates.local_gp.prior_variance import pad_atoms
 from bostruct.surrogates.training_data import Observations
 
@@ -84,7 +84,7 @@ class ForceRows:
             forces = terms.append_force_features(none, structures, species_index)
         return torch.cat((energies, forces[self.atom, self.axis]))
 
-    def statistics(self, F: Tensor, data: Observations) -> tuple[RowStatistics, RowStatistics]:
+    def statistics(self, F: Tensor, data: Observations) -> Rows:
         """Return the sufficient statistics of all energies and of these forces.
 
         Args:
@@ -95,9 +95,10 @@ class ForceRows:
         factor = data.noise_factor.square()
         energies = empty.add_rows(F[:b], data.energy, factor * data.structures.counts)
         if not len(self.atom):
-            return energies, empty
+            return Rows(energies, empty)
         noise = factor[data.structures.index[self.atom]]
-        return energies, empty.add_rows(F[b:], data.forces[self.atom, self.axis], noise)
+        forces = data.forces[self.atom, self.axis]
+        return Rows(energies, empty.add_rows(F[b:], forces, noise))
 
 
 @final

@@ -27,7 +27,12 @@ from torch import Tensor
 
 from bostruct.structures import Structures
 from bostruct.surrogates.force_consistency import ForceConsistency
-from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics, weight_posterior
+from bostruct.surrogates.local_gp.marginal_likelihood import (
+    Rows,
+    RowStatistics,
+    StandardDeviations,
+    weight_posterior,
+)
 from bostruct.surrogates.local_gp.outliers import in_units_of_spread
 from bostruct.surrogates.training_data import species_counts
 
@@ -77,7 +82,8 @@ def compare_energies(
         f: Force noise, eV/Å.
     """
     none = RowStatistics.empty(phi.shape[1], phi)
-    factor, weights = weight_posterior(none, forces, s, torch.ones_like(s), f)
+    std = StandardDeviations(s, torch.ones_like(s), f)
+    factor, weights = weight_posterior(Rows(none, forces), std)
     p = phi @ weights
     root = torch.linalg.solve_triangular(factor, phi.T, upper=False)
     C_inv = torch.linalg.inv(root.T @ root + energy_noise.square().diag())

@@ -20,7 +20,9 @@ from bostruct.surrogates.local_gp.energy_terms import EnergyTerms
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     HYPERPARAMETER_NAMES,
     Hyperparameters,
+    Rows,
     RowStatistics,
+    StandardDeviations,
     log_marginal_likelihood,
     maximize_marginal_likelihood,
 )
@@ -33,22 +35,20 @@ N_POWER_ITERATIONS = 10  # the difference is 1e-2 of what structures have in com
 
 
 def fit_hyperparameters(
-    energies: RowStatistics,
-    forces: RowStatistics,
+    rows: Rows,
     data: Observations,
     terms: EnergyTerms,
     given: tuple[float, float, float] | None,
     pair_repulsion: PairRepulsion | None,
     spectral: SpectralLikelihood | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood.
+) -> tuple[StandardDeviations, Tensor]:
+    """Return the standard deviations, those of all weights `[m]` too, and the log likelihood.
 
     They are fitted in the units of the problem, so that a fit to energies in another unit takes
     the same steps.
 
     Args:
-        energies: Statistics of the energy rows.
-        forces: Statistics of the force rows.
+        rows: Statistics of the rows.
         data: The training data.
         terms: Terms beside the environments, whose features are the last ones.
         given: Signal, energy noise and force noise to keep; None fits them.
@@ -56,23 +56,23 @@ def fit_hyperparameters(
         spectral: Likelihood of these rows, or of some that differ in their residual variances;
             by default it is made where it saves time.
     """
-    fit = ScaledFit(
-        data, terms, given, len(energies.moment) / max(energies.n_rows + forces.n_rows, 1)
-    )
+    energies, forces = rows
+    n_rows = max(energies.n_rows + forces.n_rows, 1)
+    fit = ScaledFit(data, terms, given, len(energies.moment) / n_rows)
     m = len(energies.moment) - terms.n_features
-    spectral = spectral or SpectralLikelihood.of(energies, forces, m)
+    spectral = spectral or SpectralLikelihood.of(rows, m)
     if spectral is not None:
-        spectral = spectral.of_rows(energies, forces)
-    evidence = fit.maximize(energies, forces, spectral)
+        spectral = spectral.of_rows(rows)
+    evidence = fit.maximize(rows, spectral)
     evidence = evidence - energies.n_rows * math.log(data.scale.energy)
     evidence = evidence - forces.n_rows * math.log(data.scale.force)
     s, e, f, *amplitudes = fit.values(energies.gram)
-    std = terms.weight_std(s, m, amplitudes)
+    std = StandardDeviations(s, e, f, terms.weight_std(s, m, amplitudes))
     if given is None and not _differ(energies, data, m):
         s = s.clamp(min=_prior_scale(data, pair_repulsion))
-        std = terms.weight_std(s, m, amplitudes)
-        evidence = log_marginal_likelihood(energies, forces, s, e, f, std)
-    return s, e, f, std, evidence
+        std = StandardDeviations(s, e, f, terms.weight_std(s, m, amplitudes))
+        evidence = log_marginal_likelihood(rows, std)
+    return std, evidence
 
 
 @final
@@ -107,25 +107,18 @@ class ScaledFit:
             self.hyperparameters.set_values((given[0] / unit, given[1] / unit, given[2] / force))
             self.fixed_names = HYPERPARAMETER_NAMES
 
-    def maximize(
-        self,
-        energies: RowStatistics,
-        forces: RowStatistics,
-        spectral: SpectralLikelihood | None = None,
-    ) -> Tensor:
+    def maximize(self, rows: Rows, spectral: SpectralLikelihood | None = None) -> Tensor:
         """Set the most probable values; return the log likelihood there.
 
         Args:
-            energies: Statistics of the energy rows.
-            forces: Statistics of the force rows.
+            rows: Statistics of the rows.
             spectral: The likelihood of these rows in their eigenbasis; optional.
         """
         unit, length = self.scale.energy, self.scale.length
         if spectral is not None:
             spectral = spectral.in_units(unit, length)
         return maximize_marginal_likelihood(
-            energies.in_units(unit),
-            forces.in_units(unit / length, 1 / length),
+            rows.in_units(unit, length),
             self.hyperparameters,
             self.terms,
             fixed_names=self.fixed_names,

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, final
+from typing import Generic, NamedTuple, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ from bostruct.errors import InputError, check_count, check_positive, error_messa
 from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
 from bostruct.surrogates.local_gp.exact_covariance import ExactRows, ForceRows
-from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics
+from bostruct.surrogates.local_gp.marginal_likelihood import Rows
 from bostruct.surrogates.training_data import Observations
 
 SIMILARITY_CANDIDATES = {0.95: 0.8, 0.0: 0.5}  # species similarities, and a milder one of each
@@ -43,7 +43,9 @@ MIN_GAIN_PER_ROW = 0.05  # in log marginal likelihood: residuals smaller by a tw
 MIN_GAIN_OF_SHORTER_CUTOFF = 0.15  # per row: what is cut off errs alike in all atoms
 MIN_GAIN = 10.0  # in log marginal likelihood, however few the rows
 
-ExactEvidence = Callable[[RowStatistics, RowStatistics, Observations], float]
+Selection = TypeVar("Selection")
+
+ExactEvidence = Callable[[Rows, Observations], float]
 """Log marginal likelihood of the statistics of energies and of forces of some data."""
 
 SparseEvidence = Callable[["LocalKernel", Observations], float]
@@ -120,7 +122,7 @@ class KernelSelection:
         """
         comparison = _Comparison(default.soap, data, terms, exact_evidence)
         if select_similarity:
-            default = _with_similarity(default, comparison)
+            default = with_most_probable_similarity(default, comparison)
         if len(data.structures) < FIRST_SIZE:
             return default
         proposed = self._propose(default, comparison)
@@ -169,20 +171,20 @@ class KernelSelection:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Selected:
-    """Descriptor and kernel of a selection, and what they are a function of.
+class Selected(Generic[Selection]):
+    """Result of a selection, and what it is a function of.
 
     Attributes:
         default: Default descriptor and kernel.
         radii: Radius of each species, `[species]` Å.
         data: All data that the selection considers.
-        selected: The most probable ones.
+        selected: What is most probable.
     """
 
     default: LocalKernel
     radii: Tensor
     data: Observations
-    selected: LocalKernel
+    selected: Selection
 
     def is_of(self, default: LocalKernel, radii: Tensor, data: Observations) -> bool:
         """Return whether it is that of the same default and data."""
@@ -220,8 +222,8 @@ class _Comparison:
                     self.exact = candidate.soap, exact
                 F = self.exact[1].features_of(candidate.kernel)
                 F = torch.cat((F, self.term_features), -1)
-                energies, forces = self.rows.statistics(F, self.data)
-            self.evidences[candidate] = self.evidence(energies, forces, self.data)
+                rows = self.rows.statistics(F, self.data)
+            self.evidences[candidate] = self.evidence(rows, self.data)
         return self.evidences[candidate]
 
     def best(self, candidates: list[LocalKernel]) -> LocalKernel:
@@ -234,19 +236,26 @@ def _scaled(one: LocalKernel, factor: float) -> LocalKernel:
     return one._replace(soap=replace(one.soap, cutoff=factor * one.soap.cutoff))
 
 
-def _with_similarity(one: LocalKernel, comparison: _Comparison) -> LocalKernel:
-    """Return the one with the most probable similarity of the species.
+def with_most_probable_similarity(
+    one: LocalKernel, evidence: Callable[[LocalKernel], float]
+) -> LocalKernel:
+    """Return descriptor and kernel with the species similarity of highest marginal likelihood.
 
-    Of a high and a low one, then of the better one and a milder value.
+    Of a high and a low similarity, then of the better one and a milder value.
+
+    Args:
+        one: Descriptor and kernel.
+        evidence: Log marginal likelihood of descriptor and kernel.
     """
 
     def alternative(similarity: float) -> LocalKernel:
         return one._replace(soap=replace(one.soap, species_similarity=similarity))
 
-    tried = [alternative(similarity) for similarity in SIMILARITY_CANDIDATES]
-    best = comparison.best(tried)
-    tried.append(alternative(SIMILARITY_CANDIDATES[best.soap.species_similarity]))
-    return comparison.best(tried)
+    evidences = {other: evidence(other) for other in map(alternative, SIMILARITY_CANDIDATES)}
+    best = max(evidences, key=evidences.__getitem__)
+    milder = alternative(SIMILARITY_CANDIDATES[best.soap.species_similarity])
+    evidences[milder] = evidence(milder)
+    return max(evidences, key=evidences.__getitem__)
 
 
 def selection_size(n: int) -> int:

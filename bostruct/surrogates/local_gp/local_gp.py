@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, final
 
@@ -39,33 +39,30 @@ from bostruct.surrogates.local_gp.dot_product_kernel import (
     PowerKernel,
     kernel_from_state,
 )
-from bostruct.surrogates.local_gp.embedding_densities import (
-    JointLikelihood,
-    with_densities,
-)
+from bostruct.surrogates.local_gp.embedding_densities import JointLikelihood, with_densities
 from bostruct.surrogates.local_gp.embedding_term import (
     Densities,
     EmbeddingTerm,
     FittedEmbeddingTerm,
 )
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerm, EnergyTerms
-from bostruct.surrogates.local_gp.force_consistency import (
-    comparable_structures,
-    compare_energies,
-)
+from bostruct.surrogates.local_gp.force_consistency import comparable_structures, compare_energies
 from bostruct.surrogates.local_gp.hyperparameter_fit import fit_hyperparameters
 from bostruct.surrogates.local_gp.inducing_points import inducing_environments
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments
 from bostruct.surrogates.local_gp.kernel_selection import (
-    SIMILARITY_CANDIDATES,
     KernelSelection,
     LocalKernel,
     Selected,
+    Selection,
     selection_data,
     selection_size,
+    with_most_probable_similarity,
 )
 from bostruct.surrogates.local_gp.marginal_likelihood import (
+    Rows,
     RowStatistics,
+    StandardDeviations,
     are_seen,
     degrees_of_freedom,
     log_marginal_likelihood,
@@ -85,10 +82,7 @@ from bostruct.surrogates.local_gp.spectral_likelihood import SpectralLikelihood
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_from_state
 from bostruct.surrogates.species import species_radii
-from bostruct.surrogates.training_data import (
-    Observations,
-    prepare_observations,
-)
+from bostruct.surrogates.training_data import Observations, prepare_observations
 
 CUTOFF_FACTOR = 1.9  # default cutoff in units of the longest bond: past the second shell
 DEFAULT_PAIR_REPULSION = PairRepulsion()
@@ -263,25 +257,25 @@ class LocalGP:
         elif self.species_similarity is None and len(radii) > 1:
             soap = self._select_species_similarity(soap, data, terms)
         with_residual = self.approximation in ("fitc", "averaged_fitc")
-        inducing, energies, forces = self._inducing_statistics(
+        inducing, rows = self._inducing_statistics(
             LocalKernel(soap, kernel), data, self.max_inducing, with_residual, terms
         )
-        spectral = SpectralLikelihood.of(energies, forces, len(inducing))
-        *fitted, evidence = self._fit_hyperparameters(energies, forces, data, terms, spectral)
+        spectral = SpectralLikelihood.of(rows, len(inducing))
+        fitted, evidence = self._fit_hyperparameters(rows, data, terms, spectral)
         if self.approximation == "fitc":
             s, e, f, _ = fitted
             with torch.no_grad():
-                energies, forces = sufficient_statistics(
+                rows = sufficient_statistics(
                     soap, inducing, data, terms, signal_to_noise=(s / e, s / f)
                 )
-                evidence = log_marginal_likelihood(energies, forces, *fitted)
-        factor, mean = weight_posterior(energies, forces, *fitted)
-        follows = always_dtc_mean or are_seen(forces, fitted[0], fitted[2])
+                evidence = log_marginal_likelihood(rows, fitted)
+        factor, mean = weight_posterior(rows, fitted)
+        follows = always_dtc_mean or are_seen(rows.forces, fitted.s, fitted.f)
         if self.approximation == "averaged_fitc" and follows:
-            mean = self._dtc_weight_mean(energies, forces, data, terms, spectral)
+            mean = self._dtc_weight_mean(rows, data, terms, spectral)
         like = inducing.features
         factor, mean, evidence = (value.to(like) for value in (factor, mean, evidence))
-        s, e, f, weight_std = (value.to(like) for value in fitted)
+        s, e, f, weight_std = (value.to(like) for value in fitted if value is not None)
         state = LocalGPState(
             radii=radii,
             species_energies=species_energies,
@@ -363,17 +357,17 @@ class LocalGP:
         soap, radii = judge.descriptor(scaled, space)
         species_index = soap.species_index(scaled.numbers)
         data = prepare_observations(scaled, None, radii.to(scaled.positions)[species_index])
-        inducing, energies, forces = judge._inducing_statistics(
+        inducing, rows = judge._inducing_statistics(
             LocalKernel(soap, judge._kernel()), data, judge.max_inducing, with_residual=True
         )
         none = RowStatistics.empty(len(inducing), inducing.features)
-        s, e, *_ = judge._fit_hyperparameters(energies, none, data)
-        _, _, f, *_ = judge._fit_hyperparameters(none, forces, data)
+        (s, e, *_), _ = judge._fit_hyperparameters(rows._replace(forces=none), data)
+        (_, _, f, _), _ = judge._fit_hyperparameters(rows._replace(energies=none), data)
         with torch.no_grad():
             P, b = soap(data.structures), len(data.structures)
             K = inducing.energy_covariances(P, species_index, data.structures.index, b)
             noise = e * data.structures.counts.sqrt() * data.noise_factor
-            return compare_energies(inducing.whiten(K), data.energy, noise, forces, s, f)
+            return compare_energies(inducing.whiten(K), data.energy, noise, rows.forces, s, f)
 
     def _judge(self) -> LocalGP:
         """Return the surrogate that judges data: small, and without a scale of its own."""
@@ -451,16 +445,29 @@ class LocalGP:
             return terms
         first = structures[: selection_size(len(structures))].to(dtype=torch.float64)
         data, _, first_terms = self._prepare(first, soap, radii.double())
-        cached: tuple[SOAP, Tensor, Observations, Densities] | None
-        cached = vars(self).get("_last_densities")
-        is_same = cached is not None and cached[0] == soap and torch.equal(cached[1], radii)
-        if cached is None or not is_same or not cached[2].is_identical(data):
-            likelihood = JointLikelihood(
+
+        def select() -> Densities:
+            return JointLikelihood(
                 description, radii, first_terms, soap, self._kernel(), data, self.hyperparameters
-            )
-            cached = soap, radii, data, likelihood.most_probable_densities()
-            vars(self)["_last_densities"] = cached
-        return with_densities(terms, description, radii, cached[3])
+            ).most_probable_densities()
+
+        default = LocalKernel(soap, self._kernel())
+        densities = self._cached("_last_densities", default, radii, data, select)
+        return with_densities(terms, description, radii, densities)
+
+    def _cached(
+        self,
+        name: str,
+        default: LocalKernel,
+        radii: Tensor,
+        data: Observations,
+        select: Callable[[], Selection],
+    ) -> Selection:
+        """Return the result of a selection, made anew where the data are not those of the last."""
+        cached: Selected[Selection] | None = vars(self).get(name)
+        if cached is None or not cached.is_of(default, radii, data):
+            cached = vars(self)[name] = Selected(default, radii, data, select())
+        return cached.selected
 
     def _select_kernel(
         self, selection: KernelSelection, soap: SOAP, structures: Structures, radii: Tensor
@@ -477,28 +484,27 @@ class LocalGP:
         data, _, terms = self._prepare(first, soap, radii)
         terms = self._with_most_probable_densities(terms, soap, structures, radii)
         default = LocalKernel(soap, self._kernel())
-        cached: Selected | None = vars(self).get("_last_selection")
-        if cached is None or not cached.is_of(default, radii, data):
-            same_size = (self.n_max, self.l_max) == (LocalGP.n_max, LocalGP.l_max)
-            same_kernel = self.kernel is None and self.zeta == LocalGP.zeta
-            same_center = self.center_atom_weight == LocalGP.center_atom_weight
-            possible = KernelSelection(
-                cutoff_factors=selection.cutoff_factors if self.cutoff is None else (),
-                n_max=selection.n_max if same_size else (),
-                kernels=selection.kernels if same_kernel else (),
-                center_atom_weights=selection.center_atom_weights if same_center else (),
-            )
-            selected = possible.select(
+        same_size = (self.n_max, self.l_max) == (LocalGP.n_max, LocalGP.l_max)
+        same_kernel = self.kernel is None and self.zeta == LocalGP.zeta
+        same_center = self.center_atom_weight == LocalGP.center_atom_weight
+        possible = KernelSelection(
+            cutoff_factors=selection.cutoff_factors if self.cutoff is None else (),
+            n_max=selection.n_max if same_size else (),
+            kernels=selection.kernels if same_kernel else (),
+            center_atom_weights=selection.center_atom_weights if same_center else (),
+        )
+
+        def select() -> LocalKernel:
+            return possible.select(
                 default,
                 selection_data(data),
-                lambda e, f, few: float(self._fit_hyperparameters(e, f, few, terms)[-1]),
+                lambda rows, few: float(self._fit_hyperparameters(rows, few, terms)[-1]),
                 functools.partial(self._sparse_evidence, terms=terms),
                 terms,
                 select_similarity=self.species_similarity is None and len(radii) > 1,
             )
-            cached = Selected(default, radii, data, selected)
-            vars(self)["_last_selection"] = cached
-        return cached.selected
+
+        return self._cached("_last_selection", default, radii, data, select)
 
     def _sparse_evidence(self, one: LocalKernel, data: Observations, terms: EnergyTerms) -> float:
         """Return the log marginal likelihood of data.
@@ -507,38 +513,26 @@ class LocalGP:
         nearly copies of one, atoms are out of each other's reach, or no forces are known.
         """
         with_residual = self.approximation in ("fitc", "averaged_fitc")
-        _, energies, forces = self._inducing_statistics(
-            one, data, self.max_inducing, with_residual, terms
-        )
-        *fitted, evidence = self._fit_hyperparameters(energies, forces, data, terms)
-        known = degrees_of_freedom(energies, forces, *fitted).sum()
+        _, rows = self._inducing_statistics(one, data, self.max_inducing, with_residual, terms)
+        fitted, evidence = self._fit_hyperparameters(rows, data, terms)
+        known = degrees_of_freedom(rows, fitted).sum()
         return float(evidence) if known > len(data.structures) else -math.inf
 
     def _select_species_similarity(
         self, soap: SOAP, data: Observations, terms: EnergyTerms
     ) -> SOAP:
-        """Return the descriptor with the species similarity of highest marginal likelihood.
+        """Return the descriptor with the most probable species similarity.
 
-        From a few structures and inducing environments: of a high and a low similarity, then of the
-        better one and a milder value.
+        From a few structures and inducing environments.
         """
-        few = data.subsample(N_SELECTION_STRUCTURES)
-        count = min(N_SELECTION_ENVIRONMENTS, self.max_inducing)
+        few, count = data.subsample(N_SELECTION_STRUCTURES), N_SELECTION_ENVIRONMENTS
+        count, with_residual = min(count, self.max_inducing), self.approximation == "fitc"
 
-        def evidence(similarity: float) -> float:
-            _, energies, forces = self._inducing_statistics(
-                LocalKernel(replace(soap, species_similarity=similarity), self._kernel()),
-                few,
-                count,
-                self.approximation == "fitc",
-                terms,
-            )
-            return float(self._fit_hyperparameters(energies, forces, few, terms)[-1])
+        def evidence(one: LocalKernel) -> float:
+            _, rows = self._inducing_statistics(one, few, count, with_residual, terms)
+            return float(self._fit_hyperparameters(rows, few, terms)[-1])
 
-        evidences = {similarity: evidence(similarity) for similarity in SIMILARITY_CANDIDATES}
-        milder = SIMILARITY_CANDIDATES[max(evidences, key=evidences.__getitem__)]
-        evidences[milder] = evidence(milder)
-        return replace(soap, species_similarity=max(evidences, key=evidences.__getitem__))
+        return with_most_probable_similarity(LocalKernel(soap, self._kernel()), evidence).soap
 
     def _inducing_statistics(
         self,
@@ -547,7 +541,7 @@ class LocalGP:
         max_inducing: int,
         with_residual: bool,
         terms: EnergyTerms = NO_TERMS,
-    ) -> tuple[InducingEnvironments, RowStatistics, RowStatistics]:
+    ) -> tuple[InducingEnvironments, Rows]:
         """Return inducing environments, and the sufficient statistics of the data for them.
 
         Args:
@@ -564,33 +558,30 @@ class LocalGP:
                 soap, kernel, data, max_inducing, self.inducing_tolerance
             )
             rows = sufficient_statistics(soap, inducing, data, terms, with_residual=with_residual)
-            return inducing, *rows
+            return inducing, rows
 
     def _dtc_weight_mean(
         self,
-        energies: RowStatistics,
-        forces: RowStatistics,
+        rows: Rows,
         data: Observations,
         terms: EnergyTerms,
         spectral: SpectralLikelihood | None,
     ) -> Tensor:
         """Return the mean `[m]` eV of the weights for "dtc"."""
-        rows = energies.without_residual(), forces.without_residual()
-        *fitted, _ = self._fit_hyperparameters(*rows, data, terms, spectral)
-        return weight_posterior(*rows, *fitted)[1]
+        rows = Rows(*(kind.without_residual() for kind in rows))
+        fitted, _ = self._fit_hyperparameters(rows, data, terms, spectral)
+        return weight_posterior(rows, fitted)[1]
 
     def _fit_hyperparameters(
         self,
-        energies: RowStatistics,
-        forces: RowStatistics,
+        rows: Rows,
         data: Observations,
         terms: EnergyTerms = NO_TERMS,
         spectral: SpectralLikelihood | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood."""
+    ) -> tuple[StandardDeviations, Tensor]:
+        """Return the standard deviations, those of all weights `[m]` too, and log likelihood."""
         given, repulsion = self.hyperparameters, self.pair_repulsion
-        arguments = energies, forces, data, terms, given, repulsion, spectral
-        return fit_hyperparameters(*arguments)
+        return fit_hyperparameters(rows, data, terms, given, repulsion, spectral)
 
 
 def terms_from_state(state: Mapping[str, Tensor]) -> EnergyTerms:

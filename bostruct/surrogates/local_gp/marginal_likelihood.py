@@ -34,7 +34,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, final
+from typing import NamedTuple, Protocol, final
 
 import gpytorch
 import torch
@@ -142,6 +142,38 @@ class RowStatistics:
         return noise**2 + s**2 * self.mean_residual_variance
 
 
+class StandardDeviations(NamedTuple):
+    """Standard deviations of the weights and of the noise.
+
+    Attributes:
+        s: Signal, eV.
+        e: Energy noise, eV.
+        f: Force noise, eV/Å.
+        weights: Standard deviation of each weight, `[m]` eV; None where all are s.
+    """
+
+    s: Tensor
+    e: Tensor
+    f: Tensor
+    weights: Tensor | None = None
+
+
+class Rows(NamedTuple):
+    """Statistics of the energy rows, and of the force rows."""
+
+    energies: RowStatistics
+    forces: RowStatistics
+
+    def variances(self, std: StandardDeviations) -> tuple[Tensor, Tensor]:
+        """Return d_E and d_F, the variances of rows of noise factor 1 about their features."""
+        return self.energies.row_variance(std.s, std.e), self.forces.row_variance(std.s, std.f)
+
+    def in_units(self, energy: float, length: float) -> Rows:
+        """Return these statistics with energies in a unit, eV, and lengths in another, Å."""
+        forces = self.forces.in_units(energy / length, 1 / length)
+        return Rows(self.energies.in_units(energy), forces)
+
+
 @final
 class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     """Signal and noise standard deviations, with priors in units of the data.
@@ -239,43 +271,21 @@ def are_seen(rows: RowStatistics, s: Tensor, noise: Tensor) -> bool:
     return bool(s**2 * rows.mean_residual_variance <= MAX_UNSEEN * noise**2)
 
 
-def precision_matrix(
-    energies: RowStatistics,
-    forces: RowStatistics,
-    s: Tensor,
-    e: Tensor,
-    f: Tensor,
-    weight_std: Tensor | None = None,
-) -> Tensor:
-    """Return A `[m, m]`, the inverse covariance of the weights given the data.
-
-    Args:
-        energies: Statistics of the energy rows.
-        forces: Statistics of the force rows.
-        s: Signal, eV.
-        e: Energy noise, eV.
-        f: Force noise, eV/Å.
-        weight_std: Standard deviation of each weight, `[m]` eV; None where all are s.
-    """
-    A = energies.gram / energies.row_variance(s, e) + forces.gram / forces.row_variance(s, f)
-    std = s if weight_std is None else weight_std
-    return A + torch.diag_embed((1 / std**2).expand(A.shape[-1]))
+def precision_matrix(rows: Rows, std: StandardDeviations) -> Tensor:
+    """Return A `[m, m]`, the inverse covariance of the weights given the data."""
+    d, g = rows.variances(std)
+    A = rows.energies.gram / d + rows.forces.gram / g
+    weight_std = std.s if std.weights is None else std.weights
+    return A + torch.diag_embed((1 / weight_std**2).expand(A.shape[-1]))
 
 
-def precision_cholesky(
-    energies: RowStatistics,
-    forces: RowStatistics,
-    s: Tensor,
-    e: Tensor,
-    f: Tensor,
-    weight_std: Tensor | None = None,
-) -> Tensor:
+def precision_cholesky(rows: Rows, std: StandardDeviations) -> Tensor:
     """Return the Cholesky factor of A.
 
     Where an amplitude is so many times the noise that other weights are lost in rounding, A is
-    positive definite but for it. The arguments are those of `precision_matrix`.
+    positive definite but for it.
     """
-    return safe_cholesky(precision_matrix(energies, forces, s, e, f, weight_std))
+    return safe_cholesky(precision_matrix(rows, std))
 
 
 def safe_cholesky(A: Tensor) -> Tensor:
@@ -293,28 +303,16 @@ def safe_cholesky(A: Tensor) -> Tensor:
     return factor
 
 
-def weighted_moment(
-    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
-) -> Tensor:
+def weighted_moment(rows: Rows, std: StandardDeviations) -> Tensor:
     """Return v `[m]`; the mean of the weights given the data is A^-1 v."""
-    v = energies.moment / energies.row_variance(s, e)
-    return v + forces.moment / forces.row_variance(s, f)
+    d, g = rows.variances(std)
+    return rows.energies.moment / d + rows.forces.moment / g
 
 
-def weight_posterior(
-    energies: RowStatistics,
-    forces: RowStatistics,
-    s: Tensor,
-    e: Tensor,
-    f: Tensor,
-    weight_std: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the Cholesky factor `[m, m]` of A, and the mean of the weights `[m]`.
-
-    The arguments are those of `precision_matrix`.
-    """
-    factor = precision_cholesky(energies, forces, s, e, f, weight_std)
-    return factor, solve(factor, weighted_moment(energies, forces, s, e, f))
+def weight_posterior(rows: Rows, std: StandardDeviations) -> tuple[Tensor, Tensor]:
+    """Return the Cholesky factor `[m, m]` of A, and the mean of the weights `[m]`."""
+    factor = precision_cholesky(rows, std)
+    return factor, solve(factor, weighted_moment(rows, std))
 
 
 def solve(factor: Tensor, v: Tensor) -> Tensor:
@@ -322,38 +320,17 @@ def solve(factor: Tensor, v: Tensor) -> Tensor:
     return torch.cholesky_solve(v.unsqueeze(-1), factor).squeeze(-1)
 
 
-def log_marginal_likelihood(
-    energies: RowStatistics,
-    forces: RowStatistics,
-    s: Tensor,
-    e: Tensor,
-    f: Tensor,
-    weight_std: Tensor | None = None,
-) -> Tensor:
-    """Return log p(y), a scalar, from statistics and standard deviations.
-
-    The arguments are those of `precision_matrix`.
-    """
-    v = weighted_moment(energies, forces, s, e, f)
-    factor = precision_cholesky(energies, forces, s, e, f, weight_std)
-    return _log_density(energies, forces, s, e, f, v, factor, weight_std)
+def log_marginal_likelihood(rows: Rows, std: StandardDeviations) -> Tensor:
+    """Return log p(y), a scalar, from statistics and standard deviations."""
+    return _log_density(rows, std, weighted_moment(rows, std), precision_cholesky(rows, std))
 
 
-def _log_density(
-    energies: RowStatistics,
-    forces: RowStatistics,
-    s: Tensor,
-    e: Tensor,
-    f: Tensor,
-    v: Tensor,
-    factor: Tensor,
-    weight_std: Tensor | None,
-) -> Tensor:
+def _log_density(rows: Rows, std: StandardDeviations, v: Tensor, factor: Tensor) -> Tensor:
     """Return log p(y) from v `[m]` and the Cholesky factor `[m, m]` of A."""
-    d, g = energies.row_variance(s, e), forces.row_variance(s, f)
+    (energies, forces), (d, g) = rows, rows.variances(std)
     explained = torch.linalg.solve_triangular(factor, v.unsqueeze(-1), upper=False)
     misfit = energies.sum_of_squares / d + forces.sum_of_squares / g - explained.square().sum()
-    log_prior = len(factor) * s.log() if weight_std is None else weight_std.log().sum()
+    log_prior = len(factor) * std.s.log() if std.weights is None else std.weights.log().sum()
     log_determinant = 2 * factor.diagonal().log().sum() + 2 * log_prior
     noise: Tensor = energies.n_rows * d.log() + forces.n_rows * g.log()
     noise = noise + energies.log_factor_sum + forces.log_factor_sum
@@ -363,12 +340,8 @@ def _log_density(
 
 
 def value_and_gradient(
-    energies: RowStatistics,
-    forces: RowStatistics,
-    s: Tensor,
-    e: Tensor,
-    f: Tensor,
-    weight_std: Tensor | None = None,
+    rows: Rows,
+    std: StandardDeviations,
     amplitude_blocks: Sequence[slice] = (),
     n_environments: int | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -381,73 +354,50 @@ def value_and_gradient(
     amplitude of a term is the latter, over its weights.
 
     Args:
-        energies: Statistics of the energy rows.
-        forces: Statistics of the force rows.
-        s: Signal, eV.
-        e: Energy noise, eV.
-        f: Force noise, eV/Å.
-        weight_std: Standard deviation of each weight, `[m]` eV; None where all are s.
+        rows: Statistics of the rows.
+        std: Standard deviations.
         amplitude_blocks: Weights of each of t terms with an amplitude of its own.
         n_environments: Number of weights of the environments, the first ones; None for all.
 
     Returns:
         The logarithm, a scalar, and its derivatives `[3 + t]`.
     """
-    v = weighted_moment(energies, forces, s, e, f)
-    factor = precision_cholesky(energies, forces, s, e, f, weight_std)
+    v, factor = weighted_moment(rows, std), precision_cholesky(rows, std)
     w = solve(factor, v)
     covariance = torch.cholesky_inverse(factor)  # the traces need all of it
-    std = s.expand(len(w)) if weight_std is None else weight_std
-    shares = (w.square() + covariance.diagonal()) / std**2 - 1
+    weight_std = std.s.expand(len(w)) if std.weights is None else std.weights
+    shares = (w.square() + covariance.diagonal()) / weight_std**2 - 1
     amplitudes = [shares[block].sum() for block in amplitude_blocks]
     signal = shares[:n_environments].sum()
     noises = []
-    for rows, noise in ((energies, e), (forces, f)):
-        d = rows.row_variance(s, noise)
-        squared_error = rows.sum_of_squares - 2 * w @ rows.moment + w @ rows.gram @ w
-        variance = (covariance * rows.gram).sum()
-        derivative = (squared_error + variance) / d - rows.n_rows
+    for kind, noise, d in zip(rows, (std.e, std.f), rows.variances(std), strict=True):
+        squared_error = kind.sum_of_squares - 2 * w @ kind.moment + w @ kind.gram @ w
+        variance = (covariance * kind.gram).sum()
+        derivative = (squared_error + variance) / d - kind.n_rows
         noises.append(derivative * noise**2 / d)
-        signal = signal + derivative * s**2 * rows.mean_residual_variance / d
-    density = _log_density(energies, forces, s, e, f, v, factor, weight_std)
-    return density, torch.stack([signal, *noises, *amplitudes])
+        signal = signal + derivative * std.s**2 * kind.mean_residual_variance / d
+    return _log_density(rows, std, v, factor), torch.stack([signal, *noises, *amplitudes])
 
 
 class ValueAndGradient(Protocol):
     """Another way to `value_and_gradient` of some rows."""
 
     def __call__(
-        self,
-        s: Tensor,
-        e: Tensor,
-        f: Tensor,
-        weight_std: Tensor | None = None,
-        amplitude_blocks: Sequence[slice] = (),
+        self, std: StandardDeviations, amplitude_blocks: Sequence[slice] = ()
     ) -> tuple[Tensor, Tensor]:
         """Return log p(y) and its derivatives."""
         ...
 
 
-def degrees_of_freedom(
-    energies: RowStatistics,
-    forces: RowStatistics,
-    s: Tensor,
-    e: Tensor,
-    f: Tensor,
-    weight_std: Tensor | None = None,
-) -> Tensor:
-    """Return the part of each weight that the data determine, 1 - (A^-1)_kk / s_k², `[m]`.
-
-    The arguments are those of `precision_matrix`.
-    """
-    factor = precision_cholesky(energies, forces, s, e, f, weight_std)
-    std = s if weight_std is None else weight_std
-    return 1 - torch.cholesky_inverse(factor).diagonal() / std**2
+def degrees_of_freedom(rows: Rows, std: StandardDeviations) -> Tensor:
+    """Return the part of each weight that the data determine, 1 - (A^-1)_kk / s_k², `[m]`."""
+    factor = precision_cholesky(rows, std)
+    weight_std = std.s if std.weights is None else std.weights
+    return 1 - torch.cholesky_inverse(factor).diagonal() / weight_std**2
 
 
 def maximize_marginal_likelihood(
-    energies: RowStatistics,
-    forces: RowStatistics,
+    rows: Rows,
     hyperparameters: Hyperparameters,
     terms: EnergyTerms = NO_TERMS,
     *,
@@ -459,32 +409,32 @@ def maximize_marginal_likelihood(
     Maximized is the marginal likelihood times the priors.
 
     Args:
-        energies: Statistics of the energy rows.
-        forces: Statistics of the force rows.
+        rows: Statistics of the rows.
         hyperparameters: Standard deviations and their priors.
         terms: Terms beside the environments, whose features are the last ones.
         fixed_names: Names of those that stay.
         evaluate: A faster `value_and_gradient` of these rows; optional.
     """
-    m = len(energies.moment) - terms.n_features
+    m = len(rows.energies.moment) - terms.n_features
     blocks = terms.amplitude_blocks(m)
     if evaluate is None:
-        evaluate = partial(value_and_gradient, energies, forces, n_environments=m)
+        evaluate = partial(value_and_gradient, rows, n_environments=m)
 
-    def values() -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        like = energies.gram
+    def values() -> StandardDeviations:
+        like = rows.energies.gram
         every = (hyperparameters.value(name).to(like) for name in hyperparameters.names)
         s, e, f, *amplitudes = every
-        return s, e, f, terms.weight_std(s, m, amplitudes) if terms.terms else None
+        weights = terms.weight_std(s, m, amplitudes) if terms.terms else None
+        return StandardDeviations(s, e, f, weights)
 
     parameters = dict(hyperparameters.named_parameters())
     raw_names = [f"raw_{name}" for name in hyperparameters.names]
     free = [name for name in raw_names if name.removeprefix("raw_") not in fixed_names]
-    count = max(energies.n_rows + forces.n_rows, 1)
+    count = max(rows.energies.n_rows + rows.forces.n_rows, 1)
 
     def closure() -> tuple[Tensor, list[Tensor | None]]:
         with torch.no_grad():
-            evidence, gradient = evaluate(*values(), amplitude_blocks=blocks)
+            evidence, gradient = evaluate(values(), amplitude_blocks=blocks)
         prior = hyperparameters.log_prior()
         prior_gradient = torch.autograd.grad(prior, [parameters[name] for name in raw_names])
         both = zip(raw_names, gradient.cpu().unbind(), prior_gradient, strict=True)
@@ -503,4 +453,4 @@ def maximize_marginal_likelihood(
             free_parameters = {name: parameters[name] for name in free}
             scipy_minimize(closure, free_parameters, bounds=bounds, options=options)
         with torch.no_grad():
-            return log_marginal_likelihood(energies, forces, *values())
+            return log_marginal_likelihood(rows, values())

@@ -183,9 +183,8 @@ class FittedPairTerm:
             slopes = self.tensor_forces(positions, pairs, species_index)
         else:
             slopes = positions.new_zeros(*positions.shape, len(self.root))
-            arguments = contiguous_arrays(positions, pairs.second, pairs.offset, species_index)
-            arguments += self.arrays(positions)
-            energy_terms_numba.pair_force_features(*arguments, *contiguous_arrays(slopes))
+            arrays = pairs.arrays(positions, species_index), self.arrays(positions)
+            energy_terms_numba.pair_force_features(*arrays, *contiguous_arrays(slopes))
         return slopes @ self.root.to(slopes)
 
     def strain_features(
@@ -198,9 +197,8 @@ class FittedPairTerm:
             sums = self.tensor_strain(positions, pairs, species_index, index, len(structures))
         else:
             sums = positions.new_zeros(len(structures), len(VOIGT), len(self.root))
-            tensors = positions, pairs.second, pairs.offset, species_index, index
-            arguments = contiguous_arrays(*tensors) + self.arrays(positions)
-            energy_terms_numba.pair_strain_features(*arguments, *contiguous_arrays(sums))
+            arrays = pairs.arrays(positions, species_index), self.arrays(positions)
+            energy_terms_numba.pair_strain_features(*arrays, *contiguous_arrays(index, sums))
         return sums @ self.root.to(sums)
 
     def tensor_strain(
@@ -233,12 +231,12 @@ class FittedPairTerm:
         slope = inside.pow(3) * half_inverse / (q + core) * spline_slopes(t, n)
         return slope - 3 * inside.square() / self.cutoff**2 * splines(t, n)
 
-    def arrays(self, like: Tensor) -> list[Any]:
-        """Return the constants of the loops, from pair types to the squared range."""
+    def arrays(self, like: Tensor) -> energy_terms_numba.PairSplines:
+        """Return the constants of the loops."""
         types, columns = self._pair_types.numpy(), self._first_columns.numpy()
         spacing = self._half_inverse_spacing * 2
         floats = (self._squared_core.to(like).numpy(), spacing.to(like).numpy())
-        return [types, *floats, columns, self.cutoff**2]
+        return energy_terms_numba.PairSplines(types, *floats, columns, self.cutoff**2)
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the term exactly."""
@@ -325,9 +323,8 @@ class _PairSums(torch.autograd.Function):
         out = positions.new_zeros(count, len(term.root))
         ctx.term, ctx.arguments = term, (pairs, species_index, index)
         ctx.save_for_backward(positions)
-        tensors = positions, pairs.second, pairs.offset, species_index, index
-        arguments = contiguous_arrays(*tensors) + term.arrays(out)
-        energy_terms_numba.pair_features(*arguments, *contiguous_arrays(out))
+        arrays = pairs.arrays(positions, species_index), term.arrays(out)
+        energy_terms_numba.pair_features(*arrays, *contiguous_arrays(index, out))
         return out
 
     @staticmethod
@@ -343,7 +340,7 @@ class _PairSums(torch.autograd.Function):
             return both[0], both[1] if follows_cell else None, *none
         gradient = torch.zeros_like(positions)
         by_vector = torch.zeros_like(pairs.offset if follows_cell else pairs.offset[:0])
-        tensors = g, positions, pairs.second, pairs.offset, species_index, index
-        arguments = contiguous_arrays(*tensors) + term.arrays(g)
-        energy_terms_numba.pair_features_vjp(*arguments, *contiguous_arrays(gradient, by_vector))
+        arrays = pairs.arrays(positions, species_index), term.arrays(g)
+        (g_array,), results = contiguous_arrays(g), contiguous_arrays(index, gradient, by_vector)
+        energy_terms_numba.pair_features_vjp(g_array, *arrays, *results)
         return gradient, by_vector if follows_cell else None, *none

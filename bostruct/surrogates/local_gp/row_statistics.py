@@ -18,7 +18,7 @@ from bostruct.structures import Structures
 from bostruct.surrogates.local_gp import prior_variance
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments
-from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics
+from bostruct.surrogates.local_gp.marginal_likelihood import Rows, RowStatistics
 from bostruct.surrogates.training_data import Observations
 
 N_PROBE_STRUCTURES = 20  # structures whose forces give the mean residual variance
@@ -33,7 +33,7 @@ def sufficient_statistics(
     *,
     with_residual: bool = False,
     signal_to_noise: tuple[Tensor, Tensor] | None = None,
-) -> tuple[RowStatistics, RowStatistics]:
+) -> Rows:
     """Return the statistics of all energy rows, and of all force and virial rows.
 
     Args:
@@ -98,15 +98,12 @@ def sufficient_statistics(
         phi = terms.append_features(phi, structures, species_index, structures.index)
         energies = energies.add_rows(phi, chunk.energy, noise)
     if not with_residual:
-        return energies, forces
+        return Rows(energies, forces)
     of_energies, of_forces, of_virials = residuals
     kinds = (of_energies, of_forces or of_virials)
     means = (torch.cat(r).mean() if r else energies.mean_residual_variance for r in kinds)
-    energies, forces = (
-        replace(rows, mean_residual_variance=mean)
-        for rows, mean in zip((energies, forces), means, strict=True)
-    )
-    return energies, forces
+    both = zip((energies, forces), means, strict=True)
+    return Rows(*(replace(kind, mean_residual_variance=mean) for kind, mean in both))
 
 
 def _virial_rows(

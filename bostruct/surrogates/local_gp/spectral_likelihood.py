@@ -33,7 +33,11 @@ import torch
 from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
-from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics, safe_cholesky
+from bostruct.surrogates.local_gp.marginal_likelihood import (
+    Rows,
+    StandardDeviations,
+    safe_cholesky,
+)
 
 MIN_ENVIRONMENTS = 100
 """Number m from which on the eigenbasis saves time."""
@@ -48,8 +52,7 @@ class SpectralLikelihood:
     """Marginal likelihood of some rows, for any hyperparameters.
 
     Attributes:
-        energies: Statistics of the energy rows, with moments in the eigenbasis.
-        forces: Statistics of the force rows, with moments in the eigenbasis.
+        rows: Statistics, with moments in the eigenbasis.
         eigenvalues: L, `[m]`.
         coupling: C, `[m, t]`.
         term_gram: T, `[t, t]`.
@@ -57,8 +60,7 @@ class SpectralLikelihood:
         energy_values: y, `[n]`.
     """
 
-    energies: RowStatistics
-    forces: RowStatistics
+    rows: Rows
     eigenvalues: Tensor
     coupling: Tensor
     term_gram: Tensor
@@ -66,38 +68,33 @@ class SpectralLikelihood:
     energy_values: Tensor
 
     @classmethod
-    def of(
-        cls, energies: RowStatistics, forces: RowStatistics, m: int
-    ) -> SpectralLikelihood | None:
+    def of(cls, rows: Rows, m: int) -> SpectralLikelihood | None:
         """Return the likelihood of these rows; None where a dense factor is as fast.
 
         Args:
-            energies: Statistics of the energy rows.
-            forces: Statistics of the force rows.
+            rows: Statistics of the rows.
             m: Number of weights of the environments, the first ones.
         """
-        border = len(energies.moment) - m + energies.n_rows
+        border = len(rows.energies.moment) - m + rows.energies.n_rows
         if m < MIN_ENVIRONMENTS or border > MAX_BORDER * m:
             return None
-        return cls.decompose(energies, forces, m)
+        return cls.decompose(rows, m)
 
     @classmethod
-    def decompose(
-        cls, energies: RowStatistics, forces: RowStatistics, m: int
-    ) -> SpectralLikelihood:
+    def decompose(cls, rows: Rows, m: int) -> SpectralLikelihood:
         """Return the likelihood of these rows also where a dense factor is as fast.
 
         The arguments are those of `of`.
         """
+        energies, forces = rows
         eigenvalues, Q = torch.linalg.eigh(forces.gram[:m, :m])
 
-        def rotated(rows: Tensor) -> Tensor:
-            return torch.cat((rows[..., :m] @ Q, rows[..., m:]), -1)
+        def rotated(x: Tensor) -> Tensor:
+            return torch.cat((x[..., :m] @ Q, x[..., m:]), -1)
 
         root, values = _root(energies.gram, energies.moment)
         return cls(
-            replace(energies, moment=rotated(energies.moment)),
-            replace(forces, moment=rotated(forces.moment)),
+            Rows(*(replace(kind, moment=rotated(kind.moment)) for kind in rows)),
             eigenvalues.clamp(min=0),
             Q.T @ forces.gram[:m, m:],
             forces.gram[m:, m:],
@@ -105,21 +102,19 @@ class SpectralLikelihood:
             values,
         )
 
-    def of_rows(self, energies: RowStatistics, forces: RowStatistics) -> SpectralLikelihood:
+    def of_rows(self, rows: Rows) -> SpectralLikelihood:
         """Return the likelihood of the same rows with the mean residual variances of others."""
-        residuals = (rows.mean_residual_variance for rows in (energies, forces))
-        own_energies, own_forces = (
-            replace(rows, mean_residual_variance=residual)
-            for rows, residual in zip((self.energies, self.forces), residuals, strict=True)
+        changed = (
+            replace(own, mean_residual_variance=other.mean_residual_variance)
+            for own, other in zip(self.rows, rows, strict=True)
         )
-        return replace(self, energies=own_energies, forces=own_forces)
+        return replace(self, rows=Rows(*changed))
 
     def in_units(self, energy: float, length: float) -> SpectralLikelihood:
         """Return the likelihood with energies in a unit, eV, and lengths in another, Å."""
         return replace(
             self,
-            energies=self.energies.in_units(energy),
-            forces=self.forces.in_units(energy / length, 1 / length),
+            rows=self.rows.in_units(energy, length),
             eigenvalues=self.eigenvalues * length**2,
             coupling=self.coupling * length**2,
             term_gram=self.term_gram * length**2,
@@ -127,33 +122,25 @@ class SpectralLikelihood:
         )
 
     def value_and_gradient(
-        self,
-        s: Tensor,
-        e: Tensor,
-        f: Tensor,
-        weight_std: Tensor | None = None,
-        amplitude_blocks: Sequence[slice] = (),
+        self, std: StandardDeviations, amplitude_blocks: Sequence[slice] = ()
     ) -> tuple[Tensor, Tensor]:
         """Return log p(y) and its derivatives, as `marginal_likelihood.value_and_gradient` does.
 
         Args:
-            s: Signal, eV.
-            e: Energy noise, eV.
-            f: Force noise, eV/Å.
-            weight_std: Standard deviation of each weight, `[M]` eV; None where all are s.
+            std: Standard deviations, those of the weights `[M]`.
             amplitude_blocks: Weights of each term with an amplitude of its own.
 
         Returns:
             The logarithm, a scalar, and its derivatives.
         """
-        energies, forces, (m, t) = self.energies, self.forces, self.coupling.shape
-        d, g = energies.row_variance(s, e), forces.row_variance(s, f)
-        std = s.expand(m + t) if weight_std is None else weight_std
+        (energies, forces), (m, t) = self.rows, self.coupling.shape
+        (d, g), s = self.rows.variances(std), std.s
+        term_std = s.expand(t) if std.weights is None else std.weights[m:]
         y, R = self.energy_values / d.sqrt(), self.energy_root / d.sqrt()
         D, B, v = self.eigenvalues / g + 1 / s**2, self.coupling / g, forces.moment / g
         Y = torch.cat((B, R[:, :m].T), -1) / D.unsqueeze(-1)
         P = B.T @ Y
-        K = safe_cholesky((1 / std[m:] ** 2).diag() + self.term_gram / g - P[:, :t])
+        K = safe_cholesky((1 / term_std**2).diag() + self.term_gram / g - P[:, :t])
         U = _solve(K, R[:, m:].T - P[:, t:])
         identity = torch.eye(len(y)).to(U)
         H = safe_cholesky(identity + R[:, :m] @ Y[:, t:] + U.T @ U)
@@ -171,11 +158,11 @@ class SpectralLikelihood:
         N[:t, :t] += torch.cholesky_inverse(K)
         variances = (1 / D).sum() + (N * (Y.T @ Y)).sum(), N.diagonal()[:t]
         signal = (w[:m].square().sum() + variances[0]) / s**2 - m
-        shares = (w[m:].square() + variances[1]) / std[m:] ** 2 - 1
+        shares = (w[m:].square() + variances[1]) / term_std**2 - 1
         amplitudes = [shares[block.start - m : block.stop - m].sum() for block in amplitude_blocks]
 
         energy_trace = len(y) - inverse.diagonal().sum()
-        prior_trace = variances[0] / s**2 + (variances[1] / std[m:] ** 2).sum()
+        prior_trace = variances[0] / s**2 + (variances[1] / term_std**2).sum()
         force_trace = m + t - prior_trace - energy_trace  # A^-1 A has the trace m + t
         unexplained = energies.sum_of_squares / d - y.square().sum()
         Gw = self.eigenvalues * w[:m] + self.coupling @ w[m:]
@@ -183,8 +170,8 @@ class SpectralLikelihood:
         force_error = (forces.sum_of_squares + w @ (Gw - 2 * forces.moment)) / g
         noises = []
         for rows, variance, noise, square in (
-            (energies, d, e, unexplained + q.square().sum() + energy_trace),
-            (forces, g, f, force_error + force_trace),
+            (energies, d, std.e, unexplained + q.square().sum() + energy_trace),
+            (forces, g, std.f, force_error + force_trace),
         ):
             derivative = square - rows.n_rows
             noises.append(derivative * noise**2 / variance)
@@ -192,7 +179,7 @@ class SpectralLikelihood:
 
         misfit = forces.sum_of_squares / g - (v[:m].square() / D).sum() - explained.square().sum()
         misfit = misfit + unexplained + innovation.square().sum()
-        log_determinant = D.log().sum() + 2 * (m * s.log() + std[m:].log().sum())
+        log_determinant = D.log().sum() + 2 * (m * s.log() + term_std.log().sum())
         for factor in (K, H):
             log_determinant = log_determinant + 2 * factor.diagonal().log().sum()
         noise = energies.n_rows * d.log() + forces.n_rows * g.log()

@@ -25,7 +25,9 @@ from torch import Tensor
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     HYPERPARAMETER_NAMES,
     Hyperparameters,
+    Rows,
     RowStatistics,
+    StandardDeviations,
     maximize_marginal_likelihood,
     solve,
     weight_posterior,
@@ -85,12 +87,13 @@ def fit_readout(
         training_set: The training data; a noise factor t means t² of the noise variance.
         n_inputs: Number of inputs of the network among the features, d.
     """
-    energies, forces = readout_statistics(featurizer, weights, training_set, n_inputs)
+    rows = readout_statistics(featurizer, weights, training_set, n_inputs)
     length = featurizer.length_scale()
     fitted = Hyperparameters(float(featurizer.energy_scale) / length, length)
-    evidence = maximize_marginal_likelihood(energies, forces, fitted)
-    s, e, f = (fitted.value(name).detach().to(energies.gram) for name in HYPERPARAMETER_NAMES)
-    factor, mean = weight_posterior(energies, forces, s, e, f)
+    evidence = maximize_marginal_likelihood(rows, fitted)
+    like = rows.energies.gram
+    s, e, f = (fitted.value(name).detach().to(like) for name in HYPERPARAMETER_NAMES)
+    factor, mean = weight_posterior(rows, StandardDeviations(s, e, f))
     values = (mean, factor.contiguous(), s, e, f, evidence)
     return BayesianReadout(*(value.to(training_set.inputs) for value in values))
 
@@ -124,9 +127,9 @@ def calibration_factor(
     total = PRIOR_WEIGHT * PRIOR_Z**2
     for k in held_out:
         one = training_set.subset(torch.tensor([k]))
-        energies, forces = readout_statistics(featurizer, weights, one, n_inputs)
-        factor = torch.linalg.cholesky(H - energies.gram / e**2 - forces.gram / f**2)
-        mean = solve(factor, v - weighted_moment(energies, forces, s, e, f))
+        rows = readout_statistics(featurizer, weights, one, n_inputs)
+        factor = torch.linalg.cholesky(H - rows.energies.gram / e**2 - rows.forces.gram / f**2)
+        mean = solve(factor, v - weighted_moment(rows, StandardDeviations(s, e, f)))
         rest = replace(last_layer, hessian_cholesky=factor.to(known), mean=mean.to(known))
         t = readout_features(weights, one.inputs, one.species_index, n_inputs)
         t = t.sum(0, keepdim=True)
@@ -141,7 +144,7 @@ def readout_statistics(
     weights: NetworkWeights,
     training_set: TrainingSet,
     n_inputs: int = 0,
-) -> tuple[RowStatistics, RowStatistics]:
+) -> Rows:
     """Return the statistics of all energy rows and of all force rows, in eV and eV/Å.
 
     A force row is minus the gradient of a structure's features with respect to one coordinate.
@@ -169,7 +172,7 @@ def readout_statistics(
             F = rows.flatten(1).T[known] / length
             noise = factor[batch.index].repeat_interleave(3)[known]
             forces = forces.add_rows(F, scale / length * batch.forces.flatten()[known], noise)
-    return energies, forces
+    return Rows(energies, forces)
 
 
 def readout_features(

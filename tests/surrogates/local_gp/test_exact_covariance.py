@@ -10,7 +10,10 @@ from bostruct.surrogates import LocalGP
 from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS
 from bostruct.surrogates.local_gp.exact_covariance import ExactRows, ForceRows
-from bostruct.surrogates.local_gp.marginal_likelihood import log_marginal_likelihood
+from bostruct.surrogates.local_gp.marginal_likelihood import (
+    StandardDeviations,
+    log_marginal_likelihood,
+)
 from bostruct.surrogates.training_data import prepare_observations
 from tests.surrogates.dense import Dense, labelled
 
@@ -51,7 +54,7 @@ def test_likelihood_is_that_of_a_gaussian(train):
     data = replace(data, noise_factor=torch.linspace(1, 2, 4, dtype=torch.float64))
     rows = ForceRows.draw(data, 30)
     exact = ExactRows.compute(soap, data, rows)
-    energies, forces = rows.statistics(exact.features_of(EXPONENTIALS), data)
+    statistics = rows.statistics(exact.features_of(EXPONENTIALS), data)
     s, e, f = (torch.tensor(x, dtype=torch.float64) for x in (2.0, 0.1, 0.2))
     y = torch.cat((data.energy, data.forces[rows.atom, rows.axis]))
     structure = data.structures.index[rows.atom]
@@ -63,7 +66,7 @@ def test_likelihood_is_that_of_a_gaussian(train):
     )
     C = s**2 * exact.covariance(EXPONENTIALS) + torch.diag(noise)
     expected = torch.distributions.MultivariateNormal(torch.zeros_like(y), C).log_prob(y)
-    found = log_marginal_likelihood(energies, forces, s, e, f)
+    found = log_marginal_likelihood(statistics, StandardDeviations(s, e, f))
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 

@@ -22,7 +22,10 @@ from bostruct.surrogates.local_gp.kernel_selection import (
     LocalKernel,
     selection_size,
 )
-from bostruct.surrogates.local_gp.marginal_likelihood import log_marginal_likelihood
+from bostruct.surrogates.local_gp.marginal_likelihood import (
+    StandardDeviations,
+    log_marginal_likelihood,
+)
 from bostruct.surrogates.training_data import prepare_observations
 from tests.surrogates.dense import Dense
 
@@ -155,11 +158,11 @@ def test_evidence_is_that_of_all_terms(mixed, kernel):
     data = prepare_observations(blank, None, torch.ones(len(train.numbers)))
     data = replace(data, noise_factor=torch.ones_like(data.noise_factor))
 
-    def evidence(energies, forces, _):
-        m = len(energies.moment) - terms.n_features
+    def evidence(rows, _):
+        m = len(rows.energies.moment) - terms.n_features
         s, e, f = fit.signal_std, fit.energy_noise_std, fit.force_noise_std
         std = terms.weight_std(s, m, terms.amplitudes)
-        return float(log_marginal_likelihood(energies, forces, s, e, f, std))
+        return float(log_marginal_likelihood(rows, StandardDeviations(s, e, f, std)))
 
     comparison = module._Comparison(model.soap, data, terms, evidence)
     found = comparison(LocalKernel(model.soap, kernel))

@@ -23,6 +23,7 @@ from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, P
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS
 from bostruct.surrogates.local_gp.inducing_points import displace, select_inducing_points
 from bostruct.surrogates.local_gp.marginal_likelihood import (
+    StandardDeviations,
     precision_matrix,
     weighted_moment,
 )
@@ -200,9 +201,9 @@ def refit(model, structures, inducing=None):
     rows = sufficient_statistics(model.soap, inducing, data, model.terms)
     s, terms = fit.signal_std, model.terms
     std = terms.weight_std(s, len(inducing), terms.amplitudes)
-    values = (s, fit.energy_noise_std, fit.force_noise_std, std)
-    factor = torch.linalg.cholesky(precision_matrix(*rows, *values))
-    v = weighted_moment(*rows, *values[:3]).unsqueeze(-1)
+    values = StandardDeviations(s, fit.energy_noise_std, fit.force_noise_std, std)
+    factor = torch.linalg.cholesky(precision_matrix(rows, values))
+    v = weighted_moment(rows, values).unsqueeze(-1)
     weights = torch.cholesky_solve(v, factor).squeeze(-1)
     told = replace(
         fit,

@@ -14,7 +14,9 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     HYPERPARAMETER_NAMES,
     MAX_UNSEEN,
     Hyperparameters,
+    Rows,
     RowStatistics,
+    StandardDeviations,
     are_seen,
     degrees_of_freedom,
     gram_matrix,
@@ -52,18 +54,19 @@ class Problem:
         weights = self.s * random(m, seed=seed + 2)
         noise = self.D.sqrt() * random(energies + forces, seed=seed + 3)
         self.y = self.F @ weights + noise
-        self.rows = []
+        kinds = []
         for part, own in zip((kind, ~kind), self.mean_residual_variance, strict=True):
             rows = replace(RowStatistics.empty(m, self.F), mean_residual_variance=own)
             for half in torch.arange(energies + forces)[part].chunk(3):
                 rows = rows.add_rows(self.F[half], self.y[half], self.trust[half])
-            self.rows.append(rows)
+            kinds.append(rows)
+        self.rows, self.std = Rows(*kinds), StandardDeviations(self.s, self.e, self.f)
 
     def dense(self):
         return self.s**2 * self.F @ self.F.T + torch.diag(self.D)
 
     def value(self):
-        return log_marginal_likelihood(*self.rows, self.s, self.e, self.f)
+        return log_marginal_likelihood(self.rows, self.std)
 
 
 UNSEEN = pytest.mark.parametrize("unseen", [(0.0, 0.0), (0.01, 0.0), (0.002, 0.05)])
@@ -92,9 +95,9 @@ def test_agrees_with_gpytorch():
 def test_slopes_are_those_of_the_density(energies, forces, unseen):
     problem = Problem(energies, forces, mean_residual_variance=unseen)
     logs = [x.log().requires_grad_() for x in (problem.s, problem.e, problem.f)]
-    value = log_marginal_likelihood(*problem.rows, *(x.exp() for x in logs))
+    value = log_marginal_likelihood(problem.rows, StandardDeviations(*(x.exp() for x in logs)))
     expected = torch.stack(torch.autograd.grad(value, logs))
-    same, found = value_and_gradient(*problem.rows, problem.s, problem.e, problem.f)
+    same, found = value_and_gradient(problem.rows, problem.std)
     assert torch.equal(same, problem.value())
     torch.testing.assert_close(found, expected, rtol=ROUNDING, atol=1e-9)
 
@@ -109,13 +112,13 @@ def test_slopes_by_amplitudes_are_those_of_the_density(unseen):
 
     def arguments(s, e, f, *amplitudes):
         parts = (s.expand(3), amplitudes[0].expand(2), amplitudes[1].expand(1), given)
-        return s, e, f, torch.cat(parts)
+        return StandardDeviations(s, e, f, torch.cat(parts))
 
     values = arguments(*(x.exp() for x in logs))
-    value = log_marginal_likelihood(*problem.rows, *values)
+    value = log_marginal_likelihood(problem.rows, values)
     expected = torch.stack(torch.autograd.grad(value, logs))
     with torch.no_grad():
-        same, found = value_and_gradient(*problem.rows, *values, blocks, 3)
+        same, found = value_and_gradient(problem.rows, values, blocks, 3)
         K = problem.F @ torch.diag(values[-1].square()) @ problem.F.T + torch.diag(problem.D)
     gaussian = MultivariateNormal(torch.zeros(len(K)).double(), K)
     torch.testing.assert_close(same, gaussian.log_prob(problem.y), rtol=ROUNDING, atol=1e-9)
@@ -125,7 +128,7 @@ def test_slopes_by_amplitudes_are_those_of_the_density(unseen):
 @UNSEEN
 def test_weights_are_those_of_the_dense_gaussian(unseen):
     problem = Problem(mean_residual_variance=unseen)
-    arguments = (*problem.rows, problem.s, problem.e, problem.f)
+    arguments = problem.rows, problem.std
     A, v = precision_matrix(*arguments), weighted_moment(*arguments)
     weighed = problem.F / problem.D.unsqueeze(-1)
     expected = torch.eye(7).double() / problem.s**2 + problem.F.T @ weighed
@@ -138,7 +141,7 @@ def test_gradient_matches_finite_differences():
     inputs = [x.clone().requires_grad_() for x in (problem.s, problem.e, problem.f)]
 
     def evidence(s, e, f):
-        return log_marginal_likelihood(*problem.rows, s, e, f)
+        return log_marginal_likelihood(problem.rows, StandardDeviations(s, e, f))
 
     assert torch.autograd.gradcheck(evidence, inputs)
 
@@ -161,7 +164,7 @@ def test_many_rows_and_any_settings_give_the_same(count, fast):
         hyper = Hyperparameters(1.0, 1.0)
         values = (float(problem.s), float(problem.e), float(problem.f))
         hyper.set_values(values)
-        fixed = maximize_marginal_likelihood(*problem.rows, hyper, fixed_names=hyper.names)
+        fixed = maximize_marginal_likelihood(problem.rows, hyper, fixed_names=hyper.names)
     V = problem.s**2 * torch.eye(problem.F.shape[1]).double()
     mean = torch.zeros(problem.F.shape[1]).double()
     expected = 0.0
@@ -192,9 +195,9 @@ def test_finds_the_deviations_that_were_drawn_with():
     """From 400 rows of 30 features the deviations are known to a few per cent."""
     problem = Problem(energies=400, forces=900, m=30)
     hyper = Hyperparameters(force_scale=1.0, length_scale=1.0)
-    start = maximize_marginal_likelihood(*problem.rows, hyper, fixed_names=hyper.names)
+    start = maximize_marginal_likelihood(problem.rows, hyper, fixed_names=hyper.names)
     before = start + hyper.log_prior()
-    found = maximize_marginal_likelihood(*problem.rows, hyper)
+    found = maximize_marginal_likelihood(problem.rows, hyper)
     assert found + hyper.log_prior() > before + 1
     assert found > start
     signal, energy, force = numbers(hyper)
@@ -221,7 +224,7 @@ def test_what_features_do_not_see_is_not_taken_for_noise():
             one = none.add_rows(problem.F[some], y[some], problem.trust[some])
             rows.append(replace(one, mean_residual_variance=told * part[some].mean()))
         hyper = Hyperparameters(force_scale=1.0, length_scale=1.0)
-        maximize_marginal_likelihood(*rows, hyper)
+        maximize_marginal_likelihood(Rows(*rows), hyper)
         found.append(numbers(hyper))
     (_, energy, force), (signal, seen, felt) = found
     assert signal == pytest.approx(1.7, rel=0.3)
@@ -238,7 +241,7 @@ def test_noises_do_not_vanish_with_noiseless_data():
         none = RowStatistics.empty(7, F)
         rows.append(none.add_rows(F[part], y[part], torch.ones_like(y[part])))
     hyper = Hyperparameters(1.0, 1.0)
-    maximize_marginal_likelihood(*rows, hyper)
+    maximize_marginal_likelihood(Rows(*rows), hyper)
     _, energy, force = numbers(hyper)
     assert energy == pytest.approx(hyper.lower_bounds["energy_noise"])
     assert force == pytest.approx(hyper.lower_bounds["force_noise"])
@@ -254,7 +257,7 @@ def test_energies_that_forces_contradict_are_not_all_noise(contradiction, is_fol
         none = RowStatistics.empty(7, F)
         rows.append(none.add_rows(F[part], y[part], torch.ones_like(y[part])))
     hyper = Hyperparameters(1.0, 1.0)
-    maximize_marginal_likelihood(*rows, hyper)
+    maximize_marginal_likelihood(Rows(*rows), hyper)
     _, energy, force = numbers(hyper)
     assert (energy < hyper.upper_bounds["energy_noise"] / 10) == is_followed
     assert (force > 10 * hyper.lower_bounds["force_noise"]) == is_followed
@@ -267,9 +270,9 @@ def numbers(hyper):
 def test_is_at_rest_at_its_maximum():
     problem = Problem()
     hyper = Hyperparameters(1.0, 1.0)
-    maximize_marginal_likelihood(*problem.rows, hyper)
+    maximize_marginal_likelihood(problem.rows, hyper)
     values = [hyper.value(name) for name in HYPERPARAMETER_NAMES]
-    loss = log_marginal_likelihood(*problem.rows, *values) + hyper.log_prior()
+    loss = log_marginal_likelihood(problem.rows, StandardDeviations(*values)) + hyper.log_prior()
     slopes = torch.autograd.grad(loss, list(hyper.parameters()))
     assert max(float(slope.abs()) for slope in slopes) < 1e-2
 
@@ -277,7 +280,7 @@ def test_is_at_rest_at_its_maximum():
 def test_stays_where_it_is_when_told():
     hyper = Hyperparameters(2.0, 3.0)
     before = numbers(hyper)
-    maximize_marginal_likelihood(*Problem().rows, hyper, fixed_names=hyper.names)
+    maximize_marginal_likelihood(Problem().rows, hyper, fixed_names=hyper.names)
     assert numbers(hyper) == before
 
 
@@ -313,7 +316,7 @@ def test_scales_with_the_unit_of_energy():
                     part.mean_residual_variance,
                 )
             )
-        maximize_marginal_likelihood(*rows, hyper)
+        maximize_marginal_likelihood(Rows(*rows), hyper)
         found.append(numbers(hyper)[0] / unit)
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
@@ -341,16 +344,18 @@ def test_half_a_product_is_the_whole(m):
 def test_no_rows_say_nothing():
     rows = RowStatistics.empty(4, torch.zeros(1, dtype=torch.float64))
     one = torch.tensor(1.3).double()
-    assert float(log_marginal_likelihood(rows, rows, one, one, one)) == pytest.approx(0)
+    assert float(
+        log_marginal_likelihood(Rows(rows, rows), StandardDeviations(one, one, one))
+    ) == pytest.approx(0)
 
 
 @pytest.mark.parametrize(("n_energies", "n_forces"), [(12, 50), (5, 0), (1, 2)])
 def test_degrees_of_freedom_are_the_trace_of_the_hat_matrix(n_energies, n_forces):
     problem = Problem(n_energies, n_forces)
-    s, e, f = problem.s, problem.e, problem.f
-    K = s**2 * problem.F @ problem.F.T
+    K = problem.s**2 * problem.F @ problem.F.T
     expected = torch.linalg.solve(K + problem.D.diag(), K).trace()
-    assert float(degrees_of_freedom(*problem.rows, s, e, f).sum()) == pytest.approx(float(expected))
+    found = degrees_of_freedom(problem.rows, problem.std).sum()
+    assert float(found) == pytest.approx(float(expected))
 
 
 def test_data_of_one_kind_determine_one_weight_at_most():
@@ -358,8 +363,14 @@ def test_data_of_one_kind_determine_one_weight_at_most():
     F = random(1, 4).repeat(9, 1)
     one = torch.tensor(1.0).double()
     copies = rows.add_rows(F, random(9), torch.ones(9, dtype=torch.float64))
-    assert 0.9 < degrees_of_freedom(copies, rows, one, 0.01 * one, one).sum() <= 1
-    assert degrees_of_freedom(rows, rows, one, one, one) == pytest.approx(0)
+    assert (
+        0.9
+        < degrees_of_freedom(Rows(copies, rows), StandardDeviations(one, 0.01 * one, one)).sum()
+        <= 1
+    )
+    assert degrees_of_freedom(Rows(rows, rows), StandardDeviations(one, one, one)) == pytest.approx(
+        0
+    )
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-3])
