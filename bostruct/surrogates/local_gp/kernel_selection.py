@@ -178,7 +178,7 @@ class Selected(Generic[Selection]):
         default: Default descriptor and kernel.
         radii: Radius of each species, `[species]` Å.
         data: All data that the selection considers.
-        selected: What is most probable.
+        selected: Most probable ones.
     """
 
     default: LocalKernel

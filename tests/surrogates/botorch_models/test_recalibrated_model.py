@@ -15,7 +15,7 @@ SHIFT, SCALE = 0.7, 1.8
 
 @pytest.fixture(scope="module")
 def case(data, space):
-    model = LocalGP(n_max=3, l_max=2, max_inducing=30, label_noise=1e-4).fit(data[:12], space)
+    model = LocalGP(n_max=3, l_max=2, max_inducing=30, label_noise=1e-5).fit(data[:12], space)
     return model, space.encode(data[15:20])
 
 
