@@ -231,7 +231,7 @@ def test_interrupted_at_every_transaction_of_a_relaxation(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("n", "parts", "steps"),
     [
-        (2, PLAIN, range(0, 200, 2)),
+        (2, PLAIN, range(0, 200, 4)),
         pytest.param(4, PLAIN, range(200), marks=pytest.mark.slow),
         pytest.param(6, CHECKED, range(12, 200), marks=pytest.mark.slow),
     ],
