@@ -15,11 +15,10 @@ from torch import Tensor
 
 from bostruct.campaign.atom_matching import match_atoms, minimum_image
 from bostruct.structures import Structures
+from bostruct.structures.strain import VOIGT_COLUMNS, VOIGT_ROWS, from_voigt
 
 LENGTH_TOLERANCE, ANGLE_TOLERANCE = 1e-4, 1e-3
 """Largest relative difference of lengths, and of cosines of angles, of equal lattices."""
-
-VOIGT_ROWS, VOIGT_COLUMNS = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
 
 
 def align_cell(structure: Structures, reference: Structures) -> Structures:
@@ -70,8 +69,7 @@ def _turned(structure: Structures, R: Tensor, cell: Tensor) -> Structures:
     """Return a structure with rows turned by x -> x R, and other vectors of its lattice."""
     forces, stress = structure.forces, structure.stress
     if stress is not None:
-        matrix = stress[:, [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
-        stress = (R.T @ matrix @ R)[:, VOIGT_ROWS, VOIGT_COLUMNS]
+        stress = (R.T @ from_voigt(stress) @ R)[:, VOIGT_ROWS, VOIGT_COLUMNS]
     return replace(
         structure,
         positions=structure.positions @ R,

@@ -16,9 +16,7 @@ from torch import Tensor
 
 from bostruct.campaign.enthalpy import pressure_of
 from bostruct.spaces import Space
-
-VOIGT_INDEX = [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
-"""Component in Voigt order of each element of a matrix."""
+from bostruct.structures.strain import from_voigt
 
 
 def enthalpy_gradient(space: Space, X: Tensor, forces: Tensor, stress: Tensor | None) -> Tensor:
@@ -39,7 +37,7 @@ def enthalpy_gradient(space: Space, X: Tensor, forces: Tensor, stress: Tensor | 
         value = -(f * ((P @ torch.linalg.inv(C)) @ C0)).sum()
         if stress is not None:
             volume = torch.linalg.det(C).abs()
-            sigma = stress.to(C)[:, VOIGT_INDEX]
+            sigma = from_voigt(stress.to(C))
             work = volume.detach() * (sigma * (torch.linalg.inv(C0) @ C)).sum((-2, -1))
             value = value + work.sum() + pressure_of(space) * volume.sum()
         gradient: Tensor = torch.autograd.grad(value, leaf)[0]

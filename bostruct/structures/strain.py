@@ -17,12 +17,21 @@ from bostruct.structures.structures import Structures
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 """Row and column of each component."""
 
-_ROWS, _COLUMNS = ([pair[k] for pair in VOIGT] for k in (0, 1))
+VOIGT_ROWS, VOIGT_COLUMNS = ([pair[k] for pair in VOIGT] for k in (0, 1))
+"""Rows of all components, and columns."""
+
+_COMPONENTS = [VOIGT.index((min(i, j), max(i, j))) for i in range(3) for j in range(3)]
 
 
 def to_voigt(matrix: Tensor) -> Tensor:
     """Return the components `[..., 6]` of the symmetric part of matrices `[..., 3, 3]`."""
-    return (matrix[..., _ROWS, _COLUMNS] + matrix[..., _COLUMNS, _ROWS]) / 2
+    return (matrix[..., VOIGT_ROWS, VOIGT_COLUMNS] + matrix[..., VOIGT_COLUMNS, VOIGT_ROWS]) / 2
+
+
+def from_voigt(components: Tensor) -> Tensor:
+    """Return the symmetric matrices `[..., 3, 3]` of components `[..., 6]`."""
+    matrices: Tensor = components[..., _COMPONENTS].unflatten(-1, (3, 3))
+    return matrices
 
 
 def strain_derivative(structures: Structures, by_positions: Tensor, by_cell: Tensor) -> Tensor:

@@ -6,7 +6,14 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from bostruct.structures import from_ase
-from bostruct.structures.strain import VOIGT, has_stress, strain_derivative, to_voigt, volumes
+from bostruct.structures.strain import (
+    VOIGT,
+    from_voigt,
+    has_stress,
+    strain_derivative,
+    to_voigt,
+    volumes,
+)
 
 
 def test_components_are_those_of_ase():
@@ -70,3 +77,10 @@ def test_stress_is_the_derivative_over_the_volume():
         virial.append((ends[0] - ends[1]) / (2 * step))
     found = torch.tensor(virial).double() / volumes(s)
     assert np.abs(found.numpy() - atoms.get_stress()).max() < 1e-7
+
+
+def test_matrices_and_components_are_those_of_each_other():
+    s = torch.arange(12.0).double().view(2, 6)
+    matrix = from_voigt(s)
+    assert matrix[0].tolist() == [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
+    assert torch.equal(to_voigt(matrix), s)

@@ -23,6 +23,7 @@ from bostruct.bench.single_objective.interatomic_potentials import (
     STILLINGER_WEBER_SILICON,
 )
 from bostruct.structures import NeighborList, build_neighbor_list, from_ase
+from bostruct.structures.strain import VOIGT_COLUMNS, VOIGT_ROWS
 
 MIN_VOLUME = 1.5
 """Volume per atom, Å³, of collapsed structures, which are refused."""
@@ -86,7 +87,7 @@ class CrystalPotential(Calculator):  # type: ignore[misc]
             "energy": float(energy.detach()),
             "free_energy": float(energy.detach()),
             "forces": -gradient.numpy(),
-            "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+            "stress": stress[VOIGT_ROWS, VOIGT_COLUMNS],
         }
 
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from bostruct.evaluators.alloys.relaxation import apply_strain, relax_ions
 from bostruct.structures.convert import suppress_spglib_warnings
+from bostruct.structures.strain import VOIGT
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -45,8 +46,6 @@ LAST_SPACE_GROUPS = {
     "cubic": 230,
 }
 """Last space-group number of each crystal system."""
-
-VOIGT_INDICES = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 @final
@@ -157,7 +156,7 @@ def _stresses_under_strain(
     atoms: Atoms, voigt_index: int, ion_fmax: float | None, max_steps: int
 ) -> np.ndarray | str:
     """Return the stresses under two opposite strains, `[2, 6]` eV/Å³, or why there are none."""
-    row, column = VOIGT_INDICES[voigt_index]
+    row, column = VOIGT[voigt_index]
     stresses = []
     for sign in (-1, 1):
         strain = np.zeros((3, 3))

@@ -20,32 +20,23 @@ import math
 import torch
 from torch import Tensor
 
-VOIGT_ROWS = (0, 1, 2, 1, 0, 0)
-"""Row of each component in Voigt order."""
-
-VOIGT_COLUMNS = (0, 1, 2, 2, 2, 1)
-"""Column of each component in Voigt order."""
-
-VOIGT_INDEX = (0, 5, 4, 5, 1, 3, 4, 3, 2)
-"""Component of each element of a symmetric matrix, row by row."""
+from bostruct.structures.strain import VOIGT_COLUMNS, VOIGT_ROWS, from_voigt
 
 ELEMENT_WEIGHTS = tuple(
-    1.0 if row == column else math.sqrt(0.5) for row in range(3) for column in range(3)
+    tuple(1.0 if row == column else math.sqrt(0.5) for column in range(3)) for row in range(3)
 )
-"""Factor on the component of each element, row by row."""
+"""Factor on the component of each element of a matrix."""
 
 
 def log_strain_matrix(s: Tensor) -> Tensor:
     """Return the symmetric matrices S `[..., 3, 3]` of components s `[..., 6]`."""
-    elements = s[..., list(VOIGT_INDEX)] * s.new_tensor(ELEMENT_WEIGHTS)
-    matrices: Tensor = elements.unflatten(-1, (3, 3))
-    return matrices
+    return from_voigt(s) * s.new_tensor(ELEMENT_WEIGHTS)
 
 
 def log_strain_components(S: Tensor) -> Tensor:
     """Return the components s `[..., 6]` of symmetric matrices S `[..., 3, 3]`."""
     weights = S.new_tensor([1.0] * 3 + [math.sqrt(2.0)] * 3)
-    components: Tensor = S[..., list(VOIGT_ROWS), list(VOIGT_COLUMNS)] * weights
+    components: Tensor = S[..., VOIGT_ROWS, VOIGT_COLUMNS] * weights
     return components
 
 

@@ -5,13 +5,13 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
 from bostruct.evaluators.alloys.elastic_constants import (
-    VOIGT_INDICES,
     ElasticConstants,
     compute_elastic_constants,
     crystal_system_and_rotation,
 )
 from bostruct.evaluators.alloys.equation_of_state import compute_equation_of_state
 from bostruct.evaluators.alloys.relaxation import move_off_cell_faces, relax_crystal
+from bostruct.structures.strain import VOIGT
 
 
 class Hooke(Calculator):
@@ -27,7 +27,7 @@ class Hooke(Calculator):
         super().calculate(atoms, properties, system_changes)
         gradient = np.linalg.solve(self.cell, np.array(atoms.cell)).T - np.eye(3)
         strain = (gradient + gradient.T) / 2
-        e = np.array([strain[i, j] * (1 if i == j else 2) for i, j in VOIGT_INDICES])
+        e = np.array([strain[i, j] * (1 if i == j else 2) for i, j in VOIGT])
         stress = self.stiffness @ e
         zero = np.zeros((len(atoms), 3))
         self.results = {"energy": 0.0, "forces": zero, "stress": stress}
