@@ -15,7 +15,6 @@ from bostruct.errors import (
     InputError,
     SpaceError,
     check_count,
-    check_positive,
     check_shape,
     error_message,
 )
@@ -39,11 +38,7 @@ from bostruct.spaces.clusters.sampling import (
 )
 from bostruct.spaces.clusters.tree_sampling import has_few_neighbors, sample_trees
 from bostruct.spaces.connectivity import is_connected, resolve_max_gap_factor
-from bostruct.spaces.fingerprint_distance import (
-    DUPLICATE_TOLERANCE,
-    RELATIVE_ROUNDING,
-    is_within_tolerance,
-)
+from bostruct.spaces.fingerprint_distance import RELATIVE_ROUNDING, FingerprintedStructures
 from bostruct.spaces.formula import (
     check_length,
     min_pair_distances,
@@ -61,7 +56,7 @@ DEFAULT_MIN_DISTANCE_FACTOR = 0.7
 
 @final
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Cluster:
+class Cluster(FingerprintedStructures):
     """All structures of one formula in a sphere about the origin.
 
     The coordinates X `[..., 3a]` are the positions in Å, atom after atom in the order of the
@@ -253,28 +248,11 @@ class Cluster:
         """
         return confine_centered(self._positions(X), self.radius).flatten(-2)
 
-    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether A and B `[..., d]`, broadcast, are the same structure, `[...]`.
-
-        Rotated, mirrored and shifted copies are, and those with equal atoms exchanged.
-        `tolerance_scale` multiplies the tolerance: below 1 is stricter.
-
-        Raises:
-            InputError: the scale is not positive.
-        """
-        check_positive("tolerance_scale", tolerance_scale, "It multiplies the tolerance.")
-        tolerance = tolerance_scale * self.fingerprint_tolerance
-        return is_within_tolerance(self.fingerprint(A), self.fingerprint(B), tolerance)
-
-    @cached_property
-    def fingerprint_tolerance(self) -> float:
-        """Largest difference between the fingerprints of duplicates, Å."""
-        return DUPLICATE_TOLERANCE * 2 * float(self.atomic_radii.mean())
-
     def fingerprint(self, X: Tensor) -> Tensor:
-        """Return the rotation-invariant fingerprint at X `[..., d]`, `[..., f]` Å.
+        """Return the fingerprint at X `[..., d]`, `[..., f]` Å.
 
-        See `bostruct.structures.distance_fingerprint`.
+        It is that of rotated, mirrored and shifted copies, too, and of those with equal atoms
+        exchanged. See `bostruct.structures.distance_fingerprint`.
         """
         return distance_fingerprint(distance_matrix(self._positions(X)), self.numbers)
 

@@ -55,11 +55,7 @@ from bostruct.spaces.crystals.supercells import with_atoms_of
 from bostruct.spaces.crystals.symmetric_sampling import check_symmetry, sample_symmetric
 from bostruct.spaces.crystals.symmetrization import symmetrize
 from bostruct.spaces.crystals.wyckoff_positions import N_SPACE_GROUPS
-from bostruct.spaces.fingerprint_distance import (
-    DUPLICATE_TOLERANCE,
-    RELATIVE_ROUNDING,
-    is_within_tolerance,
-)
+from bostruct.spaces.fingerprint_distance import RELATIVE_ROUNDING, FingerprintedStructures
 from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
 from bostruct.spaces.random_tensors import normal
 from bostruct.spaces.space import Move, Sampler
@@ -84,7 +80,7 @@ WIDE_VOLUME_RANGE = (0.5, 2.0)
 
 @final
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Crystal:
+class Crystal(FingerprintedStructures):
     """All crystals of one formula, periodic along three lattice vectors that vary.
 
     The coordinates X `[..., 3a + 6]` are lengths in Å: the fractional coordinates, atom after atom
@@ -299,28 +295,11 @@ class Crystal:
         s = self.cell_bounds.clamp_log_strain(s)
         return self.coordinates.join(center_atoms(F), s)
 
-    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether A and B `[..., d]`, broadcast, are the same crystal, `[...]`.
-
-        Those in another cell or orientation are, shifted and mirrored ones, and those with equal
-        atoms exchanged. `tolerance_scale` multiplies the tolerance: below 1 is stricter.
-
-        Raises:
-            InputError: the scale is not positive.
-        """
-        check_positive("tolerance_scale", tolerance_scale, "It multiplies the tolerance.")
-        tolerance = tolerance_scale * self.fingerprint_tolerance
-        return is_within_tolerance(self.fingerprint(A), self.fingerprint(B), tolerance)
-
-    @cached_property
-    def fingerprint_tolerance(self) -> float:
-        """Largest difference between the fingerprints of duplicates, Å."""
-        return DUPLICATE_TOLERANCE * 2 * float(self.atomic_radii.mean())
-
     def fingerprint(self, X: Tensor) -> Tensor:
-        """Return the fingerprint at X `[..., d]`, `[..., f]` Å, equal for all its cells.
+        """Return the fingerprint at X `[..., d]`, `[..., f]` Å.
 
-        See `bostruct.spaces.crystals.crystal_fingerprint`.
+        It is that of all cells and orientations, of shifted and mirrored copies, and of those with
+        equal atoms exchanged. See `bostruct.spaces.crystals.crystal_fingerprint`.
         """
         F, H = self.coordinates.decode(X.reshape(-1, self.dimension))
         fingerprints = crystal_fingerprint(F, H, self.numbers, self.volume)

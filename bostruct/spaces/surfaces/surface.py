@@ -17,7 +17,6 @@ from bostruct.errors import (
     InputError,
     SpaceError,
     check_count,
-    check_positive,
     check_shape,
     error_message,
 )
@@ -34,7 +33,7 @@ from bostruct.spaces.connectivity import resolve_max_gap_factor
 from bostruct.spaces.fingerprint_distance import (
     DUPLICATE_TOLERANCE,
     RELATIVE_ROUNDING,
-    is_within_tolerance,
+    FingerprintedStructures,
 )
 from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
 from bostruct.spaces.region import chain_length, packed_radius
@@ -81,7 +80,7 @@ N_GRID_POINTS = 24
 
 @final
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Surface:
+class Surface(FingerprintedStructures):
     """All structures of some atoms on a slab that is periodic in its plane.
 
     The coordinates X `[..., 3f]` are the positions in Å of the atoms that move: the free atoms of
@@ -293,21 +292,6 @@ class Surface:
         change = height.clamp(*template.height_range) - height
         return (P + change.unsqueeze(-1) * normal).flatten(-2)
 
-    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether A and B `[..., d]`, broadcast, are the same structure, `[...]`.
-
-        They are if the atoms that move have the same environments: copies shifted, rotated or
-        mirrored such that the slab is mapped onto itself are, those with equal atoms exchanged, and
-        those whose groups of atoms are several neighbors apart and differ only in their distance.
-        `tolerance_scale` multiplies the tolerance: below 1 is stricter.
-
-        Raises:
-            InputError: the scale is not positive.
-        """
-        check_positive("tolerance_scale", tolerance_scale, "It multiplies the tolerance.")
-        tolerance = tolerance_scale * self.fingerprint_tolerance
-        return is_within_tolerance(self.fingerprint(A), self.fingerprint(B), tolerance)
-
     @cached_property
     def fingerprint_tolerance(self) -> float:
         """Largest difference between the fingerprints of duplicates, Å."""
@@ -316,7 +300,10 @@ class Surface:
     def fingerprint(self, X: Tensor) -> Tensor:
         """Return the neighbor distances of the atoms that move at X `[..., d]`, `[..., f]` Å.
 
-        See `bostruct.spaces.surfaces.surface_fingerprint.environment_fingerprint`.
+        It is equal where the atoms that move have the same environments: for copies shifted,
+        rotated or mirrored such that the slab is mapped onto itself, those with equal atoms
+        exchanged, and those whose groups of atoms are several neighbors apart and differ only in
+        their distance. See `bostruct.spaces.surfaces.surface_fingerprint.environment_fingerprint`.
         """
         plane = self._template(X).plane
         numbers = self.numbers[self.free_first_order]
