@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import chi2, norm
 
 from bostruct.bench.single_objective.run import Run
-from bostruct.bench.single_objective.statistics import wilson_interval
+from bostruct.campaign.analysis.calibration import wilson_interval
 
 N_EARLY_PREDICTIONS = 8
 """Number of the first predictions of a run, of models of a few structures, that count as early."""

@@ -13,14 +13,10 @@ import numpy as np
 from bostruct.bench.benchmark import write_json
 from bostruct.bench.single_objective.one_step_ahead import OneStepAheadScores, score_methods
 from bostruct.bench.single_objective.run import TIMED_PARTS, Run
-from bostruct.bench.single_objective.statistics import (
-    SuccessCurve,
-    percentile,
-    success_curve,
-    wilson_interval,
-)
+from bostruct.bench.single_objective.statistics import SuccessCurve, percentile, success_curve
 from bostruct.bench.single_objective.task import Task
 from bostruct.bench.tables import dataclass_frame, write_csv
+from bostruct.campaign.analysis.calibration import wilson_interval
 from bostruct.runtime.versions import package_versions
 
 FORMAT_VERSION = 3

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom, binomtest
+from scipy.stats import binom
 
+from bostruct.campaign.analysis.calibration import wilson_interval
 from bostruct.errors import InputError, check_count, error_message
 
 TAIL_PROBABILITY = 0.025
@@ -58,19 +59,6 @@ def median_interval(counts: Sequence[EvaluationCount], max_evaluations: int) -> 
     values = sorted(max_evaluations if count is None else count for count in counts)
     k = max(int(binom.ppf(TAIL_PROBABILITY, n, 0.5)), 1)
     return float(values[k - 1]), float(values[n - k])
-
-
-def wilson_interval(k: int, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a proportion; 0 to 1 without an observation.
-
-    Args:
-        k: Number of successes.
-        n: Number of runs.
-    """
-    if n == 0:
-        return 0.0, 1.0
-    low, high = binomtest(k, n).proportion_ci(method="wilson")
-    return float(low), float(high)
 
 
 @dataclass(frozen=True)

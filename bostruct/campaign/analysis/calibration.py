@@ -293,6 +293,8 @@ def min_predictions(eps: float) -> int:
 def chi_squared_quantile(dof: float, tail_probability: float) -> float:
     """Return the value that a χ² variable exceeds with a given probability, by bisection.
 
+    Written out, as `bostruct show` loads no SciPy.
+
     >>> round(chi_squared_quantile(4.0, 0.05), 3)
     9.488
     """
@@ -307,13 +309,15 @@ def chi_squared_quantile(dof: float, tail_probability: float) -> float:
 
 
 def wilson_interval(count: int, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a proportion, from n > 0 observations.
+    """Return Wilson's 95 % interval of a proportion; 0 to 1 without an observation.
 
-    J. Am. Stat. Assoc. 22, 209 (1927).
+    J. Am. Stat. Assoc. 22, 209 (1927); written out, as `bostruct show` loads no SciPy.
 
     >>> [round(value, 3) for value in wilson_interval(0, 10)]
     [0.0, 0.278]
     """
+    if n == 0:
+        return 0.0, 1.0
     q, p = NormalDist().inv_cdf(0.975), count / n
     center, weight = p + q * q / (2 * n), 1 + q * q / n
     half = q * math.sqrt(p * (1 - p) / n + (q / (2 * n)) ** 2)

@@ -169,6 +169,7 @@ def test_what_a_step_logs():
 
 @pytest.mark.parametrize("n", [1, 7, 20])
 def test_intervals_of_proportions_are_wilsons(n):
+    assert wilson_interval(0, 0) == (0, 1)
     for count in range(n + 1):
         expected = stats.binomtest(count, n).proportion_ci(method="wilson")
         assert wilson_interval(count, n) == pytest.approx(tuple(expected), abs=1e-14)
