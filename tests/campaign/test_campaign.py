@@ -40,8 +40,6 @@ from bostruct.surrogates import LocalGP
 from tests.campaign import processes
 from tests.campaign.standin import GP, Box, Points, campaign, counting, energy, start
 
-KILLS = 20
-
 
 def recorded(folder):
     """Return the structures whose energy is on disk."""
@@ -56,14 +54,13 @@ def lines(file):
     return file.read_text().split() if file.exists() else []
 
 
-def test_killed_twenty_times_it_ends_with_the_same_log(tmp_path):
+@pytest.mark.parametrize(("kills", "n"), [(8, 30), pytest.param(20, 60, marks=pytest.mark.slow)])
+def test_killed_many_times_it_ends_with_the_same_log(tmp_path, kills, n):
     """SIGKILL at random moments; nothing that was recorded is asked for again."""
-    n = 60
     whole = counting(tmp_path / "whole", n).run(tmp_path / "uninterrupted")
     folder, calls = tmp_path / "run", tmp_path / "calls"
     moments = random.Random(0)
-    kills = 0
-    while kills < KILLS:
+    for _ in range(kills):
         known, before = recorded(folder), len(lines(calls))
         process = processes.start(processes.run, folder, calls, n)
         wanted = before + moments.choice([0, 1, 1, 2, 3])
@@ -74,13 +71,12 @@ def test_killed_twenty_times_it_ends_with_the_same_log(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert process.exitcode == -signal.SIGKILL, "it ended before it was killed"
-        kills += 1
         assert known.isdisjoint(lines(calls)[before:])
     known, before = recorded(folder), len(lines(calls))
     assert 0 < len(known) < n
     log = counting(calls, n).run(folder)
     assert known.isdisjoint(lines(calls)[before:])
-    assert len(log.sessions()) > KILLS // 2
+    assert len(log.sessions()) > kills // 2
     assert log.fingerprint() == whole.fingerprint()
     for mine, other in zip(log.trials(), whole.trials(), strict=True):
         assert torch.equal(mine.X, other.X)

@@ -106,7 +106,7 @@ def test_members_are_not_relaxed_at_the_end():
         Campaign(pool, Calculator(EMT), final_relaxation=FinalRelaxation())
 
 
-SMALL = LocalGP(n_max=3, l_max=2, max_inducing=40)
+SMALL = LocalGP(n_max=3, l_max=2, max_inducing=40, pair_term=None, embedding_term=None)
 
 
 class Counted:

@@ -128,6 +128,7 @@ def test_rows_are_no_more_than_the_file(folder, monkeypatch):
 
 def test_one_value_is_bounded(folder):
     copy = shutil.copytree(folder, folder.with_name("copy"))
-    edit(copy, "UPDATE bostruct_trial SET reason = CAST(zeroblob(70000000) AS TEXT)")
+    huge = "CAST(zeroblob(70000000) AS TEXT)"
+    edit(copy, f"UPDATE bostruct_trial SET reason = {huge} WHERE number = 1")
     with pytest.raises(LogError, match=r"could not read .*too big"):
         Log(copy).trials()
