@@ -25,6 +25,14 @@ SNAPSHOT = """
 import json, locale, logging, os, random, signal, sys, threading, warnings
 import gpytorch, linear_operator, numpy, torch
 
+def changes(statement, first):
+    exec(first)
+    before = snapshot()
+    exec(statement)
+    after = snapshot()
+    keys = [key for key in after if before.get(key) != after[key]]
+    return {key: (before.get(key), after[key]) for key in keys}
+
 def snapshot():
     settings = {
         f"{module.__name__}.{kind.__name__}.{name}": repr(value)
@@ -134,9 +142,28 @@ print(json.dumps([early, names, "torch" in sys.modules]))
     assert found[2]
 
 
-@pytest.mark.parametrize("package", [name for name in PACKAGES if name in GUARDED])
-def test_a_package_of_its_own_changes_nothing(package, tmp_path):
-    assert changes(everything_of(package), "", tmp_path) == {}
+def test_import_changes_nothing(tmp_path):
+    """Of each package of its own, of all names, and after botorch, each in a fork."""
+    statements = {package: (everything_of(package), "") for package in GUARDED}
+    statements |= {"all": (EVERYTHING, ""), "after botorch": (EVERYTHING, "import botorch")}
+    found = python(
+        f"""{SNAPSHOT}
+def in_fork(*arguments):
+    reader, writer = os.pipe()
+    if not os.fork():
+        os.write(writer, json.dumps(changes(*arguments)).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        text = file.read()
+    os.wait()
+    return json.loads(text)
+
+print(json.dumps({{name: in_fork(*each) for name, each in {statements!r}.items()}}))
+""",
+        tmp_path,
+    )
+    assert found == {name: {} for name in statements}
 
 
 def test_logs_are_read_without_models(tmp_path):
@@ -154,26 +181,6 @@ print(json.dumps([text, [name for name in heavy if name in sys.modules]]))
     )
     assert "calibration  σ ×" in found[0]
     assert found[1] == []
-
-
-@pytest.mark.parametrize("first", ["", "import botorch"])
-def test_import_changes_nothing(first, tmp_path):
-    assert changes(EVERYTHING, first, tmp_path) == {}
-
-
-def changes(statement, first, tmp_path):
-    """Return what an import changes in the process, after another import."""
-    return python(
-        f"""{SNAPSHOT}
-{first}
-before = snapshot()
-{statement}
-after = snapshot()
-keys = [key for key in after if before.get(key) != after[key]]
-print(json.dumps({{key: (before.get(key), after[key]) for key in keys}}))
-""",
-        tmp_path,
-    )
 
 
 def test_import_brings_no_heavy_package(tmp_path):
