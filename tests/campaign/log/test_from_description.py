@@ -2,7 +2,7 @@ import json
 import math
 import os
 import sqlite3
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from bostruct.evaluators import Evaluation
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.spaces import Cluster, Composition, Lattice, Pool, Surface
 from bostruct.structures import Structures
-from bostruct.surrogates import LocalGP
+from bostruct.surrogates import EmbeddingTerm, LocalGP
 from tests.campaign.standin import campaign
 
 PRICE = {"Cu": 6.0, "Pd": 40000.0, "Au": 50000.0}
@@ -113,10 +113,12 @@ class Harmonic:
 @pytest.mark.parametrize("name", ["surface", "molecule", "pool"])
 def test_posteriors_are_rebuilt_without_the_campaign_file(tmp_path, name):
     images = [molecule(formula) for formula in ("H2O", "CO2", "NH3", "CH4", "HCN", "N2")]
+    small = LocalGP(n_max=2, l_max=1, max_inducing=4, species_similarity=0.4)
+    given = replace(small, embedding_term=EmbeddingTerm(decay=5.0))
     space, surrogate, arguments = {
-        "surface": (Surface(slab(), "CO"), LocalGP(n_max=2, l_max=1, max_inducing=4), {}),
-        "molecule": (Cluster("CH4"), LocalGP(n_max=2, l_max=1, max_inducing=4), {}),
-        "pool": (Pool(images), LocalGP(n_max=2, l_max=1, max_inducing=4), {}),
+        "surface": (Surface(slab(), "CO"), given, {}),
+        "molecule": (Cluster("CH4"), small, {}),
+        "pool": (Pool(images), given, {}),
     }[name]
     if name != "pool":
         search = BasinHopping(n_rounds=1, max_time_fraction=1e-9, n_candidates=2)

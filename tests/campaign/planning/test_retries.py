@@ -6,6 +6,7 @@ from bostruct.campaign.planning import retries as module
 from bostruct.campaign.planning.retries import retry_candidates
 from bostruct.campaign.records import Trial
 from bostruct.evaluators import Failure
+from bostruct.surrogates import LocalGP
 from tests.campaign.alloys import Alloy, campaign, space
 
 X = space().members(0, 40)
@@ -92,8 +93,10 @@ def test_what_fails_again_is_left_alone(wanted, tmp_path):
 
 def test_energies_of_members_too(tmp_path):
     evaluator = Alloy(broken={3})
+    surrogate = LocalGP(max_inducing=20, pair_term=None, embedding_term=None)
     parts = {"objectives": None, "constraints": None, "space": space(step=1 / 2)}
-    log = campaign(evaluator=evaluator, **parts).run(tmp_path / "run", stop=stop.Evaluations(7))
+    mine = campaign(evaluator=evaluator, surrogate=surrogate, **parts)
+    log = mine.run(tmp_path / "run", stop=stop.Evaluations(7))
     X = torch.stack([t.X for t in log.trial_records()])
     assert len(X.unique(dim=0)) == 6
     assert [t.state for t in log.trial_records()].count("done") == 6
