@@ -21,14 +21,17 @@ from bostruct.candidates.batched_lbfgs import (
     RelaxationResult,
     relax,
 )
-from bostruct.candidates.generators import mutate, random_generators, sample_from
+from bostruct.candidates.generators import (
+    MIN_IMPROVEMENT,
+    PopulationSearch,
+    mutate,
+    random_generators,
+    sample_from,
+)
 from bostruct.candidates.selection import Candidates, select_top
 from bostruct.errors import InputError, check_count, check_positive, error_message
 from bostruct.spaces import ContinuousSpace
 from bostruct.structures.problem_scale import ProblemScale
-
-MIN_IMPROVEMENT = 4e-4
-"""Least increase of the acquisition that is an improvement, in units of the scale of its values."""
 
 MAX_GRADIENT = 0.05
 """Largest gradient component of a relaxed structure, in this unit for each bond length."""
@@ -39,7 +42,7 @@ MAX_STEP = 0.075
 
 @final
 @dataclass(frozen=True)
-class BasinHopping:
+class BasinHopping(PopulationSearch):
     """Basin hopping on the acquisition in batches.
 
     Attributes:
@@ -77,27 +80,15 @@ class BasinHopping:
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("n_candidates", "n_rounds", "patience", "n_parents", "max_steps"):
-            check_count(name, getattr(self, name))
-        for name in ("fmax", "max_step", "min_improvement", "max_time_fraction"):
+        super().__post_init__()
+        check_count("max_steps", self.max_steps)
+        for name in ("fmax", "max_step"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
-        if not 0 <= self.random_fraction <= 1:
-            condition = "be a fraction between 0 and 1"
-            raise InputError(error_message("random_fraction", condition, self.random_fraction))
         if isinstance(self.exclude, str):
             got = repr(self.exclude)
             raise InputError(error_message("exclude", "be names, as in ('twist',)", got))
         object.__setattr__(self, "exclude", tuple(self.exclude))
-
-    def with_effort(self, effort: int) -> BasinHopping:
-        """Return the search with 2^effort times the rounds and the patience.
-
-        A campaign raises the effort when energies cost so much more than the search
-        that `max_time_fraction` of their time allows it.
-        """
-        factor = 2**effort
-        return replace(self, n_rounds=self.n_rounds * factor, patience=self.patience * factor)
 
     def with_scale(self, value_scale: float, length: float) -> BasinHopping:
         """Return the search with the tolerances that suit a problem, but for those it has.

@@ -16,16 +16,15 @@ from torch import Tensor
 from bostruct.candidates.batched_lbfgs import AcquisitionCallable
 from bostruct.candidates.evaluation_cache import ScoredMembers
 from bostruct.candidates.generators import (
+    MIN_IMPROVEMENT,
+    PopulationSearch,
     mutate,
     random_generators,
     sample_from,
 )
 from bostruct.candidates.selection import Candidates
-from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.errors import check_count
 from bostruct.spaces import DiscreteSpace, SupportsNeighbors
-
-MIN_IMPROVEMENT = 4e-4
-"""Least increase of the acquisition that is an improvement, in units of the scale of its values."""
 
 SCORING_CHUNK_SIZE = 256
 """Members whose acquisition is computed together."""
@@ -33,7 +32,7 @@ SCORING_CHUNK_SIZE = 256
 
 @final
 @dataclass(frozen=True)
-class EvolutionarySearch:
+class EvolutionarySearch(PopulationSearch):
     """Evolution and local search on the acquisition function, among members of a discrete space.
 
     Attributes:
@@ -68,30 +67,9 @@ class EvolutionarySearch:
     max_neighbors: int = 1024
 
     def __post_init__(self) -> None:
-        for name in (
-            "n_candidates",
-            "n_rounds",
-            "patience",
-            "n_parents",
-            "max_neighbors",
-        ):
-            check_count(name, getattr(self, name))
+        super().__post_init__()
+        check_count("max_neighbors", self.max_neighbors)
         check_count("n_local_searches", self.n_local_searches, 0)
-        for name in ("min_improvement", "max_time_fraction"):
-            if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name))
-        if not 0 <= self.random_fraction <= 1:
-            condition = "be a fraction between 0 and 1"
-            raise InputError(error_message("random_fraction", condition, self.random_fraction))
-
-    def with_effort(self, effort: int) -> EvolutionarySearch:
-        """Return the search with 2^effort times the rounds and the patience.
-
-        A campaign raises the effort when energies cost so much more than the search
-        that `max_time_fraction` of their time allows it.
-        """
-        factor = 2**effort
-        return replace(self, n_rounds=self.n_rounds * factor, patience=self.patience * factor)
 
     def with_scale(self, value_scale: float, length: float) -> EvolutionarySearch:
         """Return the search with the least improvement that suits a problem, unless it has one.

@@ -101,19 +101,6 @@ class PairRepulsion:
         """Return the distance beyond which no pair of atoms with these radii repels, Å."""
         return 2 * self.range_factor * float(radii.max())
 
-    def energy_and_gradient(self, structures: Structures, radii: Tensor) -> tuple[Tensor, Tensor]:
-        """Return E `[b]` eV and its gradient `[n, 3]` eV/Å.
-
-        Args:
-            structures: b structures of n atoms in total.
-            radii: Radius of each atom, `[n]` Å.
-        """
-        positions = structures.positions.detach().clone().requires_grad_()
-        with torch.enable_grad():
-            energy = self(replace(structures, positions=positions), radii)
-            (gradient,) = torch.autograd.grad(energy.sum(), positions)
-        return energy.detach(), gradient
-
     def energy_and_gradients(
         self, structures: Structures, radii: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,17 +112,15 @@ class PairRepulsion:
             structures: b structures of n atoms in total.
             radii: Radius of each atom, `[n]` Å.
         """
-        if not structures.cell.requires_grad:
-            energy, gradient = self.energy_and_gradient(structures, radii)
-            return energy, gradient, torch.zeros_like(structures.cell)
         positions = structures.positions.detach().clone().requires_grad_()
-        cell = structures.cell.detach().clone().requires_grad_()
+        cell = structures.cell.detach().clone().requires_grad_(structures.cell.requires_grad)
+        inputs = (positions, cell) if cell.requires_grad else (positions,)
         with torch.enable_grad():
             energy = self(replace(structures, positions=positions, cell=cell), radii)
-            by_positions, by_cell = torch.autograd.grad(
-                energy.sum(), (positions, cell), allow_unused=True, materialize_grads=True
+            by_positions, *by_cell = torch.autograd.grad(
+                energy.sum(), inputs, allow_unused=True, materialize_grads=True
             )
-        return energy.detach(), by_positions, by_cell
+        return energy.detach(), by_positions, by_cell[0] if by_cell else torch.zeros_like(cell)
 
     def strain_derivative(self, structures: Structures, radii: Tensor) -> Tensor:
         """Return the derivative of E by the strain, `[b, 6]` eV.

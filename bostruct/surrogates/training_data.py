@@ -199,7 +199,7 @@ def prepare_observations(
     virials = Virials.from_structures(structures, radii)
     if pair_repulsion is not None:
         pair_repulsion = pair_repulsion.in_scale(scale)
-        prior, gradient = pair_repulsion.energy_and_gradient(structures, radii)
+        prior, gradient, _ = pair_repulsion.energy_and_gradients(structures, radii)
         energy, forces = energy - prior, forces + gradient
         if virials is not None:
             prior = pair_repulsion.strain_derivative(structures, radii)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from bostruct.evaluators import Evaluation, Evaluator, Failure, evaluate
 from bostruct.evaluators.base import cell_volume
 from bostruct.structures import Structures
+from bostruct.structures.strain import from_voigt
 from bostruct.structures.structures import ATOM_FIELDS
 from bostruct.testing.central_differences import assert_gradient
 from bostruct.testing.random_generator import seeded_generator
@@ -82,18 +84,10 @@ class EvaluatorContract:
         if evaluation.energy is None or forces is None or not self.conservative:
             return
 
-        def energy(positions: Tensor) -> Tensor:
-            moved = replace(structure, positions=positions)
-            return torch.tensor(self.evaluation(evaluator, moved).energy, dtype=torch.float64)
+        def moved(positions: Tensor) -> Structures:
+            return replace(structure, positions=positions)
 
-        assert_gradient(
-            energy,
-            structure.positions,
-            -forces,
-            step=self.gradient_step,
-            rtol=1e-4,
-            atol=max(1e-5, 2 * self.energy_tolerance / self.gradient_step),
-        )
+        self._assert_gradient(evaluator, moved, structure.positions, -forces)
 
     def test_stress_is_the_gradient_by_strain(
         self, evaluator: Evaluator, structures: Structures
@@ -112,20 +106,27 @@ class EvaluatorContract:
         if not self.conservative:
             return
 
-        def energy(strain: Tensor) -> Tensor:
+        def strained(strain: Tensor) -> Structures:
             F = torch.eye(3, dtype=strain.dtype) + (strain + strain.T) / 2
-            positions, cell = structure.positions @ F, structure.cell @ F
-            strained = replace(structure, positions=positions, cell=cell)
-            return torch.tensor(self.evaluation(evaluator, strained).energy, dtype=torch.float64)
+            return replace(structure, positions=structure.positions @ F, cell=structure.cell @ F)
 
-        assert_gradient(
-            energy,
-            structure.cell.new_zeros(3, 3),
-            virial[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3),
-            step=self.gradient_step,
-            rtol=1e-4,
-            atol=max(1e-5, 2 * self.energy_tolerance / self.gradient_step),
-        )
+        zero = structure.cell.new_zeros(3, 3)
+        self._assert_gradient(evaluator, strained, zero, from_voigt(virial))
+
+    def _assert_gradient(
+        self,
+        evaluator: Evaluator,
+        changed: Callable[[Tensor], Structures],
+        x: Tensor,
+        gradient: Tensor,
+    ) -> None:
+        """Compare a gradient of the energy with central differences at x."""
+
+        def energy(x: Tensor) -> Tensor:
+            return torch.tensor(self.evaluation(evaluator, changed(x)).energy, dtype=torch.float64)
+
+        atol = max(1e-5, 2 * self.energy_tolerance / self.gradient_step)
+        assert_gradient(energy, x, gradient, step=self.gradient_step, rtol=1e-4, atol=atol)
 
     def test_permuting_atoms_permutes_forces(
         self, evaluator: Evaluator, structures: Structures

@@ -19,6 +19,7 @@ from scipy.stats import chi2, norm
 
 from bostruct.bench.single_objective.run import Run
 from bostruct.campaign.analysis.calibration import wilson_interval
+from bostruct.runtime.canonical_json import json_finite
 
 N_EARLY_PREDICTIONS = 8
 """Number of the first predictions of a run, of models of a few structures, that count as early."""
@@ -109,7 +110,7 @@ def score_one_step_ahead(task: str, runs: Sequence[Run]) -> OneStepAheadScores |
         coverage_90_low=low,
         coverage_90_high=high,
         z_mean=_finite_mean(z),
-        z2_median=_finite(median_z2(z)),
+        z2_median=json_finite(median_z2(z)),
         z2=_finite_mean([value**2 for value in z]),
         n_late=len(late),
         z2_late=_finite_mean([value**2 for value in late]),
@@ -139,8 +140,4 @@ def _names(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
 
 
 def _finite_mean(values: Sequence[float]) -> float | None:
-    return _finite(math.fsum(values) / len(values)) if values else None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return json_finite(math.fsum(values) / len(values)) if values else None

@@ -30,6 +30,7 @@ from bostruct.bench.uncertainty.held_out_data import HeldOutSet
 from bostruct.bench.uncertainty.method_predictions import MILLI, SupportsFit
 from bostruct.errors import BostructError
 from bostruct.runtime.atomic_write import write_atomically
+from bostruct.runtime.canonical_json import json_finite
 from bostruct.runtime.versions import package_versions
 from bostruct.structures import Structures
 from bostruct.uncertainty import Prediction, Residuals, spearman
@@ -156,14 +157,14 @@ def score_prediction(method: str, entry: HeldOutSet, prediction: Prediction) -> 
         n_train=len(entry.train),
         n=len(test),
         energy_mae=float((error.abs() / test.counts).mean() * MILLI),
-        latent_z2_median=_finite(median_z2(latent)),
+        latent_z2_median=json_finite(median_z2(latent)),
         latent_z2=_mean_square(latent),
-        observed_z2_median=_finite(median_z2(observed)),
+        observed_z2_median=json_finite(median_z2(observed)),
         observed_z2=_mean_square(observed),
         within_1_sigma=central_coverage(latent, ONE_SIGMA_LEVEL),
-        rank_correlation=_finite(rank),
+        rank_correlation=json_finite(rank),
         rising=rising_fraction(prediction.variance.detach(), entry.scan_length),
-        max_abs_z=_finite(max(abs(z) for z in latent)),
+        max_abs_z=json_finite(max(abs(z) for z in latent)),
         force_mae=forces.get("mae"),
         force_z2_median=forces.get("z2_median"),
         force_z2=forces.get("z2"),
@@ -256,7 +257,7 @@ def _force_scores(structures: Structures, prediction: Prediction) -> dict[str, f
     scores: dict[str, float | None] = {"mae": float(error.abs().mean())}
     if prediction.force_variance is not None:
         z = _z_scores(error, prediction.force_variance.detach()[mask])
-        scores |= {"z2_median": _finite(median_z2(z)), "z2": _mean_square(z)}
+        scores |= {"z2_median": json_finite(median_z2(z)), "z2": _mean_square(z)}
     return scores
 
 
@@ -268,8 +269,5 @@ def _z_scores(error: Tensor, variance: Tensor) -> list[float]:
 
 
 def _mean_square(z: Sequence[float]) -> float | None:
-    return _finite(math.fsum(value * value for value in z) / len(z))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    mean: float | None = json_finite(math.fsum(value * value for value in z) / len(z))
+    return mean

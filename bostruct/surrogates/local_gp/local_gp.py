@@ -203,18 +203,11 @@ class LocalGP:
         out: campaigns from before there were others continue with these; so is the label noise of
         converged calculations, as they have none.
         """
-        description = {"type": "LocalGP"} | asdict(self)
-        for name in ("kernel", "selection"):
-            if description[name] is None:
-                del description[name]
-        if self.approximation == "dtc":
-            del description["approximation"]
-        for name in TERM_ARGUMENTS:
-            if description[name] is None:
-                del description[name]
-        if self.label_noise == 0:
-            del description["label_noise"]
-        return description
+        omitted: dict[str, object] = dict.fromkeys((*TERM_ARGUMENTS, "kernel", "selection"))
+        omitted |= {"approximation": "dtc", "label_noise": 0}
+        arguments = asdict(self).items()
+        kept = {name: x for name, x in arguments if name not in omitted or x != omitted[name]}
+        return {"type": "LocalGP"} | kept
 
     def fit(
         self, structures: Structures, space: Space | None = None, *, screen: bool = True
