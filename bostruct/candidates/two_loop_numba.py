@@ -5,14 +5,9 @@ Notation as in `batched_lbfgs`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from bostruct.runtime.jit import lazy_njit
-
-Array = NDArray[Any]
+from bostruct.runtime.jit import Array, lazy_njit
 
 
 @lazy_njit()

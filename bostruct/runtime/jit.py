@@ -9,6 +9,11 @@ from collections.abc import Callable
 from functools import cached_property, update_wrapper
 from typing import Any, TypeVar, cast, final
 
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+"""NumPy array of any dtype, as compiled functions take them."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

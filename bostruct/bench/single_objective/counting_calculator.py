@@ -10,12 +10,10 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from bostruct.bench.single_objective.interatomic_potentials import FloatArray
 from bostruct.evaluators import Evaluation, Evaluator, Failure, evaluate
 from bostruct.structures import Structures, to_ase
-
-FloatArray = NDArray[np.float64]
 
 
 class SearchFinished(Exception):  # noqa: N818 - no error

@@ -15,14 +15,10 @@ sphere; dQ_lm / dz = Q_l,m+1 and d(x + i y)^m / dx = m (x + i y)^(m-1).
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bostruct.runtime.jit import lazy_njit
-
-Array = NDArray[Any]
+from bostruct.runtime.jit import Array, lazy_njit
 
 njit_fast = lazy_njit(fastmath={"reassoc", "contract", "nsz", "arcp"})  # NaN stays NaN
 

@@ -8,16 +8,14 @@ Notation
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from bostruct.descriptors.soap import power_spectrum_numba
 from bostruct.descriptors.soap.neighbor_vectors import NeighborVectors
-
-Array = NDArray[Any]
+from bostruct.runtime.jit import Array
 
 Constants = tuple[Array, Array, Array, Array]
 """Center coefficients, radial matrix, harmonic norms and species mixing of the compiled loops."""

@@ -16,7 +16,6 @@ import math
 import numpy as np
 
 from bostruct.descriptors.soap.basis_numba import (
-    Array,
     harmonic_jacobian,
     harmonic_values,
     harmonic_vjp,
@@ -25,6 +24,7 @@ from bostruct.descriptors.soap.basis_numba import (
     radial_derivatives,
     radial_values,
 )
+from bostruct.runtime.jit import Array
 
 SQRT2 = math.sqrt(2.0)
 

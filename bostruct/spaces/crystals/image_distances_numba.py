@@ -13,14 +13,10 @@ closer than |f + n| h along each lattice vector: beyond |n| = r / h + 1/2 none i
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bostruct.runtime.jit import lazy_njit
-
-Array = NDArray[Any]
+from bostruct.runtime.jit import Array, lazy_njit
 
 MAX_IMAGES = 12
 """Largest number of images along a lattice vector to one side; only flat cells have more."""

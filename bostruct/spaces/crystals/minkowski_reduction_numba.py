@@ -7,14 +7,10 @@ Lattice vectors are made as short as possible: all angles of a reduced cell lie 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bostruct.runtime.jit import lazy_njit
-
-Array = NDArray[Any]
+from bostruct.runtime.jit import Array, lazy_njit
 
 SHORTENING = 1e-9
 """Relative decrease of a squared length below which a vector stays, so that ties end."""

@@ -7,19 +7,16 @@ loop over all pairs and images of a structure is ten times faster up to some hun
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from bostruct.errors import check_positive
+from bostruct.runtime.jit import Array
 from bostruct.structures.neighbor_lists import images_numba
 from bostruct.structures.neighbor_lists.neighbor_list import build_neighbor_list
 from bostruct.structures.structures import Structures
-
-Array = NDArray[Any]
 
 MAX_ATOMS_BRUTE_FORCE = 512
 """Atoms of a structure up to which a loop over all pairs is faster than sorting into bins."""

@@ -16,14 +16,11 @@ v = (sqrt(rho / (rho + half) + smallest²) - smallest) / (sqrt(1 + smallest²) -
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bostruct.runtime.jit import lazy_njit
-
-Array = NDArray[Any]
+from bostruct.runtime.jit import Array, lazy_njit
 
 
 class PairArrays(NamedTuple):

@@ -6,13 +6,7 @@ product with the kernel's derivative and one for either atom.
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
-from bostruct.runtime.jit import lazy_njit
-
-Array = NDArray[Any]
+from bostruct.runtime.jit import Array, lazy_njit
 
 
 @lazy_njit()
