@@ -34,21 +34,18 @@ from functools import cached_property
 from typing import Literal, final
 
 import torch
-from botorch.acquisition.objective import PosteriorTransform
-from botorch.posteriors import Posterior
 from torch import Tensor
 
 from bostruct.descriptors import SOAP, FixedEnvironment, PowerSpectra
 from bostruct.spaces import Space
 from bostruct.structures import Structures
 from bostruct.structures.strain import has_stress, per_volume, strain_derivative
-from bostruct.surrogates.botorch_models.energy_model import EnergyModel
+from bostruct.surrogates.botorch_models.conditioned_model import JointModel
 from bostruct.surrogates.botorch_models.posterior import (
     STRUCTURES_PER_CHUNK,
     add_noise,
     decode_structures,
     jitter,
-    joint_posterior,
 )
 from bostruct.surrogates.local_gp import prior_variance
 from bostruct.surrogates.local_gp.derivative_variances import DerivativeVariances
@@ -124,7 +121,7 @@ class LocalGPState:
 
 
 @final
-class LocalGPModel(EnergyModel):
+class LocalGPModel(JointModel):
     """The fitted model of `LocalGP`; deterministic, and it never changes.
 
     Conditioned on observations its hyperparameters and inducing environments stay.
@@ -162,24 +159,12 @@ class LocalGPModel(EnergyModel):
             fitted.inducing_features, fitted.species_index, fitted.kernel_cholesky, kernel
         )
 
-    def posterior(
-        self,
-        X: Tensor,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: PosteriorTransform | None = None,
-    ) -> Posterior:
-        """Return the joint posterior of q energies in eV, differentiable in X.
+    def joint_normal(
+        self, X: Tensor, observation_noise: bool | Tensor
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return mean and covariance of q energies in eV, differentiable in X.
 
-        Args:
-            X: `[..., q, d]` coordinates of structures of the trained species.
-            output_indices: Not used, there is one outcome.
-            observation_noise: True to add the noise of a measured energy, or noise variances to
-                add, `[..., q]` eV².
-            posterior_transform: Applied last.
-
-        Raises:
-            NotFittedError: the model was fitted without a space.
+        X `[..., q, d]` are coordinates of structures of the trained species.
         """
         shape = X.shape[:-1]  # [..., q]
         structures = decode_structures(self.space, X)
@@ -194,7 +179,7 @@ class LocalGPModel(EnergyModel):
         C = self._covariance(kernel, h.view(*shape, -1))
         C = C + misfit_covariance(kernel, self._misfit_variance(counts.view(shape)))
         C = add_noise(C, observation_noise, self._noise_variance(counts.view(shape)))
-        return joint_posterior(mean.view(*shape, 1), C, posterior_transform, unclamped=True)
+        return mean.view(*shape, 1), C, True
 
     @property
     def has_closed_form_gradients(self) -> bool:

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from bostruct.descriptors import FeatureMap
 from bostruct.spaces import DiscreteSpace
+from bostruct.surrogates.properties import gp_regression
 from bostruct.surrogates.properties.gp import GP, all_features, maps_to_state
 from bostruct.surrogates.properties.gp_regression import (
     INITIAL_VALUES,
@@ -57,19 +58,7 @@ from bostruct.surrogates.properties.properties import (
 from bostruct.surrogates.properties.state_header import decode_header, tensors_under
 from bostruct.surrogates.training_data import TrainingData
 
-TENSOR_NAMES = (
-    "Z",
-    "task",
-    "cholesky",
-    "weights",
-    "task_covariance",
-    "noise",
-    "offset",
-    "scale",
-    "sigma_factor",
-    "loo_rms_z",
-    "log_marginal_likelihood",
-)
+TENSOR_NAMES = (*gp_regression.TENSOR_NAMES, "task", "task_covariance")
 
 
 @final
@@ -262,17 +251,6 @@ def _fit(
         corrected = (counts >= MIN_LOO_VALUES) & loo_correction
         sigma_factor = torch.where(corrected, rms_z.clamp(min=1), torch.ones_like(rms_z))
     noise = noise.exp() + MIN_NOISE
-    tensors = (
-        Z[row],
-        task,
-        factor,
-        weights,
-        B,
-        noise,
-        offset,
-        scale,
-        sigma_factor,
-        rms_z,
-        evidence,
-    )
-    return kernel.requires_grad_(False), dict(zip(TENSOR_NAMES, tensors, strict=True))
+    shared = (Z[row], factor, weights, noise, offset, scale, sigma_factor, rms_z, evidence)
+    tensors = dict(zip(TENSOR_NAMES, (*shared, task, B), strict=True))
+    return kernel.requires_grad_(False), tensors
