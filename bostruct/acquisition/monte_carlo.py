@@ -5,6 +5,7 @@ Nothing here touches torch's global generator, so that a resumed run is the same
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +44,14 @@ class MonteCarloAcquisition(BotorchAcquisition):
             "objective": GenericMCObjective(negate_energy),
             "X_pending": context.X_pending,
         }
+
+
+@dataclass(frozen=True)
+class MultiObjectiveMonteCarlo(MonteCarloAcquisition):
+    """Base of those of several objectives and constraints."""
+
+    n_samples: int = 128
+    supports_multi_objective: ClassVar[bool] = True
 
 
 def negate_energy(samples: Tensor, X: Tensor | None = None) -> Tensor:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 from botorch.acquisition import logei
 from botorch.acquisition.acquisition import AcquisitionFunction
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import check_context
-from bostruct.acquisition.monte_carlo import MonteCarloAcquisition, sobol_sampler
+from bostruct.acquisition.monte_carlo import MultiObjectiveMonteCarlo, sobol_sampler
 from bostruct.acquisition.multi_objective.normalization import NormalizedContext
 from bostruct.errors import InputError, error_message
 
 
 @final
 @dataclass(frozen=True)
-class qLogProbabilityOfFeasibility(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
+class qLogProbabilityOfFeasibility(MultiObjectiveMonteCarlo):  # noqa: N801 - BoTorch's prefix of q-batches
     """Log of the probability that one of `q` candidates keeps every bound.
 
     The objectives do not count, the constraints do. An exact outcome that breaks its bound
@@ -26,9 +26,6 @@ class qLogProbabilityOfFeasibility(MonteCarloAcquisition):  # noqa: N801 - BoTor
     Args:
         n_samples: The number of quasi-random samples; powers of two are best.
     """
-
-    n_samples: int = 128
-    supports_multi_objective: ClassVar[bool] = True
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm.

@@ -24,7 +24,7 @@ from botorch.acquisition.multi_objective import logei
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import BotorchAcquisition, check_context
-from bostruct.acquisition.monte_carlo import MonteCarloAcquisition, sobol_sampler
+from bostruct.acquisition.monte_carlo import MultiObjectiveMonteCarlo, sobol_sampler
 from bostruct.acquisition.multi_objective.analytic import FeasibilityWeightedEHVI
 from bostruct.acquisition.multi_objective.normalization import (
     NormalizedContext,
@@ -37,7 +37,7 @@ MAX_PENDING = 3
 
 @final
 @dataclass(frozen=True)
-class qLogExpectedHypervolumeImprovement(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix
+class qLogExpectedHypervolumeImprovement(MultiObjectiveMonteCarlo):  # noqa: N801 - BoTorch's prefix
     """Log of the expected hypervolume improvement by `q` candidates [D20], [A23].
 
     The front is the evaluated one. Pending candidates join every set, and the cost doubles with
@@ -49,9 +49,6 @@ class qLogExpectedHypervolumeImprovement(MonteCarloAcquisition):  # noqa: N801 -
     Args:
         n_samples: The number of quasi-random samples; powers of two are best.
     """
-
-    n_samples: int = 128
-    supports_multi_objective: ClassVar[bool] = True
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm."""
@@ -65,7 +62,7 @@ class qLogExpectedHypervolumeImprovement(MonteCarloAcquisition):  # noqa: N801 -
 
 @final
 @dataclass(frozen=True)
-class qLogNoisyExpectedHypervolumeImprovement(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix
+class qLogNoisyExpectedHypervolumeImprovement(MultiObjectiveMonteCarlo):  # noqa: N801 - BoTorch's prefix
     """Log of the expected improvement on the posterior hypervolume of all evaluated [D21].
 
     There is a front per sample, of the outcomes at the evaluated structures and the
@@ -75,9 +72,6 @@ class qLogNoisyExpectedHypervolumeImprovement(MonteCarloAcquisition):  # noqa: N
     Args:
         n_samples: The number of quasi-random samples; powers of two are best.
     """
-
-    n_samples: int = 128
-    supports_multi_objective: ClassVar[bool] = True
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm."""

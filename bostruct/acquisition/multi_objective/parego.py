@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from botorch.acquisition import logei
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import check_context
-from bostruct.acquisition.monte_carlo import MonteCarloAcquisition, sobol_sampler
+from bostruct.acquisition.monte_carlo import MultiObjectiveMonteCarlo, sobol_sampler
 from bostruct.acquisition.multi_objective.hypervolume_improvement import log_ehvi
 from bostruct.acquisition.multi_objective.normalization import NormalizedContext
 
@@ -31,7 +31,7 @@ the scalarization would divide by rounding errors."""
 
 @final
 @dataclass(frozen=True)
-class qLogNParEGO(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
+class qLogNParEGO(MultiObjectiveMonteCarlo):  # noqa: N801 - BoTorch's prefix of q-batches
     """Log expected improvement on an augmented Chebyshev scalarization [K06], [D20].
 
     The weights are drawn uniformly from the simplex, with the seed of the context, so that
@@ -41,9 +41,6 @@ class qLogNParEGO(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix of q-
     Args:
         n_samples: The number of quasi-random samples; powers of two are best.
     """
-
-    n_samples: int = 128
-    supports_multi_objective: ClassVar[bool] = True
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm.

@@ -13,13 +13,16 @@ from linear_operator import to_linear_operator
 from bostruct.errors import ShapeError
 from bostruct.spaces import Composition
 from bostruct.surrogates import (
+    Committee,
     ConditionedModel,
     IndependentProperties,
     LocalGP,
     TrainingData,
     condition_on_observations,
 )
+from bostruct.surrogates.botorch_models.conditioned_model import ConditionableModel
 from bostruct.surrogates.botorch_models.posterior import RELATIVE_JITTER
+from tests.surrogates.small import SMALL
 
 NOISE = 0.04  # eV²
 CLOSE = 1e-8  # the update adds JITTER to the variance of what it is told
@@ -396,3 +399,15 @@ def test_several_outcomes_are_conditioned_together(setting, noise):
     alone = told.posterior(at, [1], observation_noise=torch.tensor([0.1, 0.3]).double())
     torch.testing.assert_close(alone.mean, mean[:, 1:])
     torch.testing.assert_close(alone.variance, found.variance[:, 1:] + 0.3)
+
+
+@pytest.mark.parametrize("surrogate", [LocalGP(max_inducing=5), Committee(SMALL)])
+def test_models_of_energies_have_one_outcome_and_can_be_conditioned(surrogate, data, space):
+    model = surrogate.fit(data[:3], space)
+    assert isinstance(model, ConditionableModel)
+    assert model.num_outputs == 1
+    assert model.batch_shape == torch.Size()
+    X = space.encode(data[3:5])
+    conditioned = model.condition_on_observations(X, data[3:5].energy.unsqueeze(-1))
+    assert isinstance(conditioned, ConditionedModel)
+    assert conditioned.posterior(X).variance.sum() < model.posterior(X).variance.sum()
