@@ -25,7 +25,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 from typing import final
 
 import torch
@@ -52,9 +51,6 @@ PRIOR_WEIGHT = 4.0
 
 MAX_Z2 = 25.0
 """Upper limit of z² before alpha is known."""
-
-N_BISECTIONS = 64
-"""Number of bisections, from several hundred to the last bits of a logarithm."""
 
 CALIBRATION_PREFIX = "calibration_"
 """Prefix of the values that a step logs among its hyperparameters."""
@@ -290,39 +286,20 @@ def min_predictions(eps: float) -> int:
     return count
 
 
-def chi_squared_quantile(dof: float, tail_probability: float) -> float:
-    """Return the value that a χ² variable exceeds with a given probability, by bisection.
-
-    Written out, as `bostruct show` loads no SciPy.
-
-    >>> round(chi_squared_quantile(4.0, 0.05), 3)
-    9.488
-    """
-    low, high = -800.0, 2 * math.log(dof + 1600)  # logarithms of the value
-    half = torch.tensor(dof / 2, dtype=torch.float64)
-    for _ in range(N_BISECTIONS):
-        middle = (low + high) / 2
-        x = torch.tensor(math.exp(middle) / 2, dtype=torch.float64)
-        is_low = float(torch.special.gammaincc(half, x)) > tail_probability
-        low, high = (middle, high) if is_low else (low, middle)
-    return math.exp((low + high) / 2)
-
-
 def wilson_interval(count: int, n: int) -> tuple[float, float]:
     """Return Wilson's 95 % interval of a proportion; 0 to 1 without an observation.
 
-    J. Am. Stat. Assoc. 22, 209 (1927); written out, as `bostruct show` loads no SciPy.
+    J. Am. Stat. Assoc. 22, 209 (1927).
 
     >>> [round(value, 3) for value in wilson_interval(0, 10)]
     [0.0, 0.278]
     """
+    from scipy.stats import binomtest
+
     if n == 0:
         return 0.0, 1.0
-    q, p = NormalDist().inv_cdf(0.975), count / n
-    center, weight = p + q * q / (2 * n), 1 + q * q / n
-    half = q * math.sqrt(p * (1 - p) / n + (q / (2 * n)) ** 2)
-    low, high = (center - half) / weight, (center + half) / weight
-    return (0.0 if count == 0 else low), (1.0 if count == n else high)
+    interval = binomtest(count, n).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _mean_square(z: Sequence[float]) -> float:
@@ -331,9 +308,11 @@ def _mean_square(z: Sequence[float]) -> float:
 
 def _alpha_interval(z: Sequence[float]) -> tuple[float, float]:
     """Return the interval of the root of mean z², from two or more that are not all zero."""
+    from scipy.stats import chi2
+
     n, mean = len(z), _mean_square(z)
     variance = math.fsum((value * value - mean) ** 2 for value in z) / (n - 1)
     dof = n if variance == 0 else min(float(n), 2 * n * mean**2 / variance)
     tails = ((1 - ALPHA_CONFIDENCE) / 2, (1 + ALPHA_CONFIDENCE) / 2)
-    low, high = (mean * dof / chi_squared_quantile(dof, tail) for tail in tails)
+    low, high = (mean * dof / float(chi2.isf(tail, dof)) for tail in tails)
     return math.sqrt(low), math.sqrt(high)
