@@ -31,7 +31,13 @@ from bostruct.objectives import Constraint, Objective, OptimizationConfig
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.spaces import DiscreteSpace, Space, SupportsRegion
 from bostruct.structures import SYMBOLS
-from bostruct.surrogates import IndependentProperties, LocalGP, Surrogate
+from bostruct.surrogates import (
+    GP,
+    IndependentProperties,
+    IntensiveProperty,
+    LocalGP,
+    Surrogate,
+)
 
 REQUIRED_METHODS = {
     "space": "decode",
@@ -236,6 +242,13 @@ def declared_flag(name: str, component: object, flag: str) -> bool:
         InputError: It does not declare it.
     """
     supported = getattr(component, flag, None)
+    if isinstance(component, GP | IntensiveProperty):
+        condition = "be a model of structures"
+        way_out = (
+            "It models one property of compositions: with objectives pass "
+            "IndependentProperties(default=...) with it, else leave `surrogate` out."
+        )
+        raise InputError(error_message(name, condition, type(component).__name__, way_out))
     if not isinstance(supported, bool):
         kind, way_out = type(component).__name__, "Add the class attribute, True or False."
         raise InputError(error_message(name, f"declare `{flag}`", kind, way_out))
@@ -338,6 +351,8 @@ def check_component(name: str, component: object, method: str) -> None:
                 "class in bostruct.evaluators.Calculator."
             )
         kind = component if isinstance(component, type) else type(component)
+        if isinstance(component, type) and hasattr(component, method) and name != "evaluator":
+            way_out = f"It is the class: pass {component.__name__}(...), made with its arguments."
         article = "an" if name[0] in "ae" else "a"
         raise InputError(error_message(name, f"be {article} {name}", kind.__name__, way_out))
     try:

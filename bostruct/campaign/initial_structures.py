@@ -31,7 +31,7 @@ from bostruct.spaces import DiscreteSpace, Space
 from bostruct.spaces.connectivity import widest_gap
 from bostruct.spaces.space import SupportsCellBounds
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase, to_ase
-from bostruct.structures.constrained_forces import changes_energy
+from bostruct.structures.constrained_forces import NET_FORCE_CONSTRAINTS, changes_energy
 from bostruct.structures.elements import formula
 from bostruct.structures.energy_labels import ENERGY, EnergyLabels
 from bostruct.structures.read import read_images
@@ -119,7 +119,7 @@ def read_initial_structures(
     _check_labels_read(images, labels, outcome_names)
     not_kept: list[str] = []
     for label, image in images:
-        structure = _unconstrained_structure(image, label, labels)
+        structure = _unconstrained_structure(image, label, labels, space)
         whole, x, atom_order = _encode(structure, space, label)
         if not _is_state_kept(whole, space.decode(x), evaluator, label):
             not_kept.append(label)
@@ -184,8 +184,12 @@ def _check_labels_read(
             raise _refused(condition, f"{name!r} in {label}", hint)
 
 
-def _unconstrained_structure(image: Atoms, label: str, labels: EnergyLabels) -> Structures:
+def _unconstrained_structure(
+    image: Atoms, label: str, labels: EnergyLabels, space: Space
+) -> Structures:
     """Return atoms as one structure, without constraints."""
+    if has_variable_cell(space):
+        _check_no_fixed_atoms(image, label)
     energy, forces = labels.read(image)
     if energy is None:
         labels = replace(labels, stress_key="")
@@ -207,6 +211,19 @@ def _unconstrained_structure(image: Atoms, label: str, labels: EnergyLabels) -> 
         condition = "have one energy, and three forces on each atom"
         raise _refused(condition, f"{label}: {error}") from error
     return replace(structure, energy=E, forces=F, stress=S)
+
+
+def _check_no_fixed_atoms(image: Atoms, label: str) -> None:
+    """Refuse constraints where all atoms and the cell move.
+
+    Raises:
+        InputError: atoms are fixed, or constrained otherwise.
+    """
+    given = {type(constraint).__name__ for constraint in image.constraints}
+    if names := sorted(given - set(NET_FORCE_CONSTRAINTS)):
+        condition = "have no constraints where the cell varies, and all atoms with it"
+        hint = "Remove them with atoms.set_constraint()."
+        raise _refused(condition, f"{', '.join(names)} in {label}", hint)
 
 
 def _refused(condition: str, value: str, hint: str = "") -> InputError:

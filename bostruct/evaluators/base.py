@@ -339,7 +339,7 @@ def _voigt_stress(stress: NDArray[np.float64]) -> Tensor:
 
 def _invalid_stress_reason(stress: Tensor, volume_per_atom: float, limit: float) -> str:
     if tuple(stress.shape) != (6,):
-        return f"the stress has the wrong shape: {list(stress.shape)}, not [6]"
+        return f"the stress has the wrong shape: {list(stress.shape)}, not [6] or [3, 3]"
     if not bool(stress.isfinite().all()):
         return "the stress is not finite"
     largest = float(stress.abs().max())

@@ -137,7 +137,7 @@ class Calculator:
                     forces = atoms.get_forces(apply_constraint=False)
             if self._reads_stress(structures, atoms):
                 try:
-                    stress = atoms.get_stress(apply_constraint=False)
+                    stress = calculator.get_stress(atoms)  # in any shape: it is checked below
                 except NotImplementedError:
                     self._lacks_stress = True
         provenance = {"calculator": qualified_name(type(calculator))}

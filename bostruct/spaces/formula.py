@@ -106,8 +106,8 @@ def min_pair_distances(
             radii.
 
     Raises:
-        InputError: a distance is not positive, a pair does not occur, or the factor is not in
-            (0, 1].
+        InputError: a distance is not positive, a pair does not occur or has two distances, or the
+            factor is not in (0, 1].
     """
     check_positive(
         "min_distance_factor", min_distance_factor, "It is a fraction of a bond, say 0.7."
@@ -118,8 +118,15 @@ def min_pair_distances(
     distances = min_distance_factor * (atomic_radii.unsqueeze(0) + atomic_radii.unsqueeze(1))
     if isinstance(custom_distances, Mapping):
         present = sorted({SYMBOLS[number] for number in numbers.tolist()})
+        given: dict[frozenset[int], tuple[str, float]] = {}
         for name, value in custom_distances.items():
             check_length(f"min_distance[{name!r}]", value)
+            pair_of = frozenset(_parse_pair(name, present))
+            other, distance = given.setdefault(pair_of, (name, value))
+            if distance != value:
+                condition = f"give the pair {other} one distance"
+                text = f"{distance:g} Å, and {value:g} Å as {name}"
+                raise InputError(error_message("min_distance", condition, text))
             first, second = (numbers == number for number in _parse_pair(name, present))
             pair = first.unsqueeze(0) & second.unsqueeze(1)
             distances[pair | pair.T] = value

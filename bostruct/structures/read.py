@@ -47,4 +47,8 @@ def read_images(structures: object) -> list[tuple[str, Atoms]]:
 
 def _invalid_structures_message(structures: object) -> str:
     condition = "be ase.Atoms, Structures, files that ASE reads, or a list of them"
-    return error_message("initial_structures", condition, type(structures).__name__)
+    kind, hint = type(structures), ""
+    if kind.__module__.startswith("pymatgen."):
+        hint = "Convert ordered ones with bostruct.structures.from_pymatgen([...])."
+    name = f"{kind.__module__}.{kind.__name__}" if hint else kind.__name__
+    return error_message("initial_structures", condition, name, hint)

@@ -4,6 +4,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.cluster import Icosahedron
 
+from bostruct import surrogates
 from bostruct.acquisition import LowerConfidenceBound
 from bostruct.campaign import Campaign, FinalRelaxation, stop
 from bostruct.campaign.components import check_executor, check_stop, default_search
@@ -235,6 +236,13 @@ def test_a_wrapper_works_when_it_declares_itself(tmp_path):
     several = alloys.campaign(surrogate=Declared(IndependentProperties()))
     log = several.run(tmp_path / "several", stop=stop.Evaluations(5))
     assert log.steps()[-1].kind == "model"
+
+
+def test_a_surrogate_of_properties_is_told_from_one_of_structures():
+    with pytest.raises(InputError, match=r"be a model of structures, got GP\. It models one prop"):
+        campaign(surrogate=surrogates.GP())
+    with pytest.raises(InputError, match=r"got LocalGP\. It is the class: pass LocalGP\(\.\.\.\)"):
+        campaign(surrogate=LocalGP)
 
 
 def test_a_component_that_does_not_declare_itself_is_refused():

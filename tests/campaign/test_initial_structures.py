@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import add_adsorbate, bulk, fcc100, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.constraints import FixAtoms, FixBondLength, FixedPlane, Hookean
+from ase.constraints import FixAtoms, FixBondLength, FixedPlane, FixSymmetry, Hookean
 
 from bostruct.campaign import Campaign
 from bostruct.campaign.initial_structures import read_initial_structures
@@ -541,6 +541,17 @@ def test_forces_that_a_constraint_removed_are_left_out():
     found = read_initial_structures([one, two], SPACE, EVALUATOR)
     assert [result.forces for result in found.results] == [None, None]
     assert all(isinstance(result.energy, float) for result in found.results)
+
+
+@pytest.mark.parametrize("constraint", [FixAtoms([0]), FixedPlane([1], (0, 0, 1))])
+def test_constraints_of_crystals_are_refused(constraint):
+    """All atoms move with the cell: they would be dropped in silence."""
+    crystal = bulk("Cu", cubic=True)
+    crystal.set_constraint(constraint)
+    with pytest.raises(InputError, match=r"no constraints where the cell varies.*, got Fix.*set_c"):
+        read_initial_structures([crystal], Crystal("Cu4"), EVALUATOR)
+    crystal.set_constraint(FixSymmetry(crystal))
+    assert len(read_initial_structures([crystal], Crystal("Cu4"), EVALUATOR).X_unevaluated) == 1
 
 
 def test_zeros_on_a_fixed_slab_are_unknown(tmp_path):

@@ -13,6 +13,7 @@ from ase.calculators.calculator import all_changes
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from bostruct.errors import InputError
 from bostruct.evaluators import (
@@ -166,6 +167,26 @@ def test_implausible_results_are_failures(arguments, reason):
     found = evaluate(Calculator(Broken, **arguments), from_ase([PAIR]))
     assert isinstance(found, Failure)
     assert reason in found.reason
+
+
+@pytest.mark.parametrize("shape", [(9,), (1, 6), ()])
+def test_stresses_of_a_wrong_shape_are_failures(shape):
+    class Other(EMT):
+        def get_stress(self, atoms):
+            return np.ones(shape)
+
+    found = evaluate(Calculator(Other), from_ase([bulk("Cu")]))
+    assert "the stress has the wrong shape" in found.reason
+
+
+def test_a_matrix_is_a_stress():
+    class Matrix(EMT):
+        def get_stress(self, atoms):
+            return voigt_6_to_full_3x3_stress(EMT.get_stress(self, atoms))
+
+    crystal = from_ase([bulk("Cu", a=3.5)])
+    stress = evaluate(Calculator(Matrix), crystal).stress
+    assert torch.equal(stress, evaluate(Calculator(EMT), crystal).stress)
 
 
 def test_evaluate_uses_the_limits_of_the_evaluator():

@@ -111,6 +111,7 @@ def test_distances_by_pair():
     ("given", "match"),
     [
         (-2, "`min_distance` must be positive and finite"),
+        ({"Cu-Au": 2.0, "Au-Cu": 1.6}, "`min_distance` must give the pair Cu-Au one distance"),
         ({"Cu-Cu": 0}, r"`min_distance\['Cu-Cu'\]` must be positive and finite"),
         ({"Cu": 2}, "must name pairs of elements, such as 'Cu-Au', got 'Cu'"),
         ({7: 2}, "must name pairs of elements, such as 'Cu-Au', got 7"),

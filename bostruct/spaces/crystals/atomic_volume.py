@@ -126,6 +126,30 @@ def default_volume(numbers: Tensor, atomic_radii: Tensor) -> float:
     return sum(volumes[z] for z in numbers.tolist()) / len(numbers)
 
 
+def resting_radii(numbers: Tensor, atomic_radii: Tensor, volume: float) -> Tensor:
+    """Return the radii of atoms of noble gases alone, which touch where they are close packed.
+
+    Their covalent radii are those of bonds that they do not have. Other formulas keep the radii.
+
+    Args:
+        numbers: `[a]` atomic numbers.
+        atomic_radii: `[a]` Å.
+        volume: expected volume per atom, Å³.
+
+    Returns:
+        `[a]` Å, in the ratios of the van der Waals radii.
+    """
+    if not set(numbers.tolist()) <= set(NOBLE_GASES):
+        return atomic_radii
+    radii = [_van_der_waals_radius(z) for z in numbers.tolist()]
+    if not all(map(math.isfinite, radii)):
+        radii = atomic_radii.tolist()
+    close_packed = torch.tensor(radii, dtype=torch.float64)
+    filled = float((4 * math.sqrt(2) * close_packed.pow(3)).mean())
+    touching: Tensor = close_packed * (volume / filled) ** (1 / 3)
+    return touching
+
+
 def contact_lengths(numbers: Tensor, atomic_radii: Tensor, volume: float) -> Tensor:
     """Return the distances of atoms in contact, `[a, a]` Å.
 

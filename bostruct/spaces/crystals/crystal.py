@@ -28,7 +28,11 @@ from bostruct.spaces.clusters.sampling import (
     rejection_sample,
 )
 from bostruct.spaces.crystals import moves
-from bostruct.spaces.crystals.atomic_volume import contact_lengths, default_volume
+from bostruct.spaces.crystals.atomic_volume import (
+    contact_lengths,
+    default_volume,
+    resting_radii,
+)
 from bostruct.spaces.crystals.bounds import distance_bounds
 from bostruct.spaces.crystals.cell_bounds import CellBounds
 from bostruct.spaces.crystals.crystal_coordinates import CrystalCoordinates
@@ -74,6 +78,9 @@ ACCEPTED_SYMMETRIC_RATIO = 0.8
 VOLUME_RANGE = (2 / 3, 3 / 2)
 """Default range of volumes, relative to an expected one that was given."""
 
+MAX_PRESSURE = 5.0
+"""Largest pressure, eV/Å³, 800 GPa: larger numbers are meant in GPa."""
+
 WIDE_VOLUME_RANGE = (0.5, 2.0)
 """Default range of volumes, relative to the one expected from the formula."""
 
@@ -99,11 +106,13 @@ class Crystal(FingerprintedStructures):
             `bostruct.spaces.crystals.atomic_volume`; a better one saves energies.
         volume_range: smallest and largest volume, relative to the expected one; by default two
             thirds to three halves where that is given, and (0.5, 2) otherwise.
-        pressure: pressure in eV/Å³ at which the enthalpy is sought; 1 GPa is 0.00624 eV/Å³.
+        pressure: pressure in eV/Å³ at which the enthalpy is sought, at most 5, which are 800 GPa;
+            1 GPa is 0.00624 eV/Å³.
         symmetry: number of the space group of random crystals, or several from which one is drawn.
             By default half of them have a random one; searches may leave it.
         atomic_radii: radii in Å by element, where the covalent ones are not meant: two atoms that
-            touch are the sum of their radii apart.
+            touch are the sum of their radii apart. Noble gases alone touch where they are close
+            packed.
         min_distance: minimum distance in Å of all pairs, or by pair as in `{"O-O": 2.0}`; for a
             pair that is not given it is `min_distance_factor` times the bond length.
         min_distance_factor: default minimum distance, as a fraction of the bond length.
@@ -158,23 +167,21 @@ class Crystal(FingerprintedStructures):
         numbers = parse_formula(formula, min_atoms=1)
         radii = resolve_atomic_radii(numbers, atomic_radii)
         a = len(numbers)
+        if volume_range is None:
+            volume_range = WIDE_VOLUME_RANGE if volume is None else VOLUME_RANGE
+        volume = check_volume(volume, numbers, radii)
+        if atomic_radii is None:
+            radii = resting_radii(numbers, radii, volume)
         # doubled, so that the table holds the minimum distance of an atom to its own image
         distances = min_pair_distances(
             numbers.repeat(2), radii.repeat(2), min_distance, min_distance_factor
         )[:a, a:].contiguous()
-        if volume_range is None:
-            volume_range = WIDE_VOLUME_RANGE if volume is None else VOLUME_RANGE
-        if volume is None:
-            volume = default_volume(numbers, radii)
-        volume = check_positive("volume", volume, "It is in Å³ per atom.")
-        if not (isinstance(pressure, int | float) and math.isfinite(pressure)):
-            raise InputError(error_message("pressure", "be a finite number", repr(pressure)))
         bounds = CellBounds.from_arguments(a * volume, distances, volume_range, lengths, angles)
         for name, value in {
             "formula": formula,
             "numbers": numbers,
-            "volume": float(volume),
-            "pressure": float(pressure),
+            "volume": volume,
+            "pressure": check_pressure(pressure),
             "symmetry": check_symmetry(symmetry, numbers, formula),
             "atomic_radii": radii,
             "min_distances": distances,
@@ -471,3 +478,34 @@ class Crystal(FingerprintedStructures):
         return SpaceError(
             error_message("volume", condition, f"{self.volume:.2f} Å³ per atom", hint)
         )
+
+
+def check_pressure(pressure: float) -> float:
+    """Return a pressure in eV/Å³.
+
+    Raises:
+        InputError: it is no number, or so large that GPa were meant.
+    """
+    is_number = isinstance(pressure, int | float) and not isinstance(pressure, bool)
+    if not (is_number and math.isfinite(pressure)):
+        raise InputError(error_message("pressure", "be a finite number", repr(pressure)))
+    if abs(pressure) > MAX_PRESSURE:
+        condition = f"be at most {MAX_PRESSURE:g} eV/Å³, which are 800 GPa"
+        hint = f"If GPa are meant, pass {pressure:g} * ase.units.GPa."
+        raise InputError(error_message("pressure", condition, f"{pressure:g}", hint))
+    return float(pressure)
+
+
+def check_volume(volume: float | None, numbers: Tensor, atomic_radii: Tensor) -> float:
+    """Return the expected volume, by default that of the formula, Å³ per atom.
+
+    Raises:
+        InputError: it is not positive, or nothing is known of the crystals of an element.
+    """
+    if volume is None:
+        volume = default_volume(numbers, atomic_radii)
+        if not math.isfinite(volume):
+            hint = "In Å³ per atom, as volume=15.0."
+            condition = "be given where nothing is known of the crystals of an element"
+            raise InputError(error_message("volume", condition, "none", hint))
+    return float(check_positive("volume", volume, "It is in Å³ per atom."))

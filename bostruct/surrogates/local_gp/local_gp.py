@@ -79,9 +79,14 @@ from bostruct.surrogates.local_gp.pair_term import FittedPairTerm, PairTerm
 from bostruct.surrogates.local_gp.row_statistics import sufficient_statistics
 from bostruct.surrogates.local_gp.species_constants import FittedSpeciesConstants, SpeciesConstants
 from bostruct.surrogates.local_gp.spectral_likelihood import SpectralLikelihood
+from bostruct.surrogates.local_gp.stress_consistency import (
+    compare_virials,
+    structures_with_stress,
+)
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_from_state
 from bostruct.surrogates.species import species_radii
+from bostruct.surrogates.stress_consistency import StressConsistency
 from bostruct.surrogates.training_data import Observations, prepare_observations
 
 CUTOFF_FACTOR = 1.9  # default cutoff in units of the longest bond: past the second shell
@@ -361,6 +366,28 @@ class LocalGP:
             K = inducing.energy_covariances(P, species_index, data.structures.index, b)
             noise = e * data.structures.counts.sqrt() * data.noise_factor
             return compare_energies(inducing.whiten(K), data.energy, noise, rows.forces, s, f)
+
+    def stress_consistency(
+        self, structures: Structures, space: Space | None = None
+    ) -> StressConsistency | None:
+        """Return whether the stresses contradict energies and forces; None where too few tell.
+
+        Args:
+            structures: Structures with `energy`, and `forces` and `stress` where there are any.
+            space: Space whose species and radii count too, or None.
+        """
+        given = structures_with_stress(structures)
+        if given is None:
+            return None
+        judge = replace(
+            self,
+            max_inducing=min(self.max_inducing, N_SELECTION_ENVIRONMENTS),
+            hyperparameters=None,
+            selection=None,
+            species_similarity=self.species_similarity or 0.0,
+        )
+        model = judge._fit(replace(given, stress=None), space)
+        return compare_virials(model.predict(given, force_variance=True), given)
 
     def _judge(self) -> LocalGP:
         """Return the surrogate that judges data: small, and without a scale of its own."""

@@ -8,6 +8,7 @@ import torch
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.units import GPa
 
 from bostruct.campaign import Campaign, stop
 from bostruct.campaign.planning.force_consistency import (
@@ -20,7 +21,7 @@ from bostruct.campaign.planning.training_data import training_data
 from bostruct.campaign.report.summary import summarize
 from bostruct.campaign.report.text import summary_text
 from bostruct.candidates import BasinHopping
-from bostruct.evaluators import Calculator
+from bostruct.evaluators import Calculator, Function
 from bostruct.spaces import Cluster, Crystal
 from bostruct.structures import to_ase
 from bostruct.surrogates import LocalGP
@@ -109,6 +110,21 @@ def test_is_due_when_the_forces_have_doubled(tmp_path, monkeypatch, count, q, is
     assert not force_metrics(replace(step, components=other), data, trials)
     monkeypatch.setattr(LocalGP, "force_consistency", lambda *_: None)
     assert not force_metrics(step, data, trials)
+
+
+def test_stresses_in_another_unit_are_told_at_the_first_step(tmp_path):
+    space = Crystal("Cu2Au2")
+
+    def kilobar(atoms):
+        atoms.calc = EMT()
+        return atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress() / (0.1 * GPa)
+
+    search = BasinHopping(n_candidates=4, n_rounds=1, max_steps=5)
+    gp = LocalGP(max_inducing=40)
+    campaign = Campaign(space, Function(kilobar), gp, search=search, stop=stop.Evaluations(3))
+    with pytest.warns(UserWarning, match="stresses contradict energies and forces.* in kbar"):
+        log = campaign.run(tmp_path / "run")
+    assert summarize(log).contradiction == last_contradiction(log.steps()) != ""
 
 
 @pytest.mark.parametrize(

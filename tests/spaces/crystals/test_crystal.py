@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from bostruct.errors import InputError, SpaceError
 from bostruct.spaces import Crystal
 from bostruct.structures import from_ase, to_ase
 from bostruct.structures.convert import suppress_spglib_warnings
+from bostruct.structures.problem_scale import ProblemScale
 from bostruct.testing import SpaceContract, seeded_generator
 from bostruct.testing.central_differences import assert_gradient
 
@@ -139,6 +141,20 @@ def test_cell_and_positions_are_differentiable():
         return (weights * decoded.cell).sin().sum() + (others * decoded.positions).cos().sum()
 
     assert_gradient(energy, X)
+
+
+@pytest.mark.parametrize("formula", ["He4", "Ne4", "Ar4", "Kr4", "Xe4", "Ne2Ar2"])
+def test_atoms_of_noble_gases_touch(formula):
+    """As in the close packing of their volume, and whatever the volume."""
+    space = Crystal(formula)
+    r = space.atomic_radii
+    assert float((4 * math.sqrt(2) * r**3).mean()) == pytest.approx(space.volume)
+    dense = Crystal(formula, volume=0.7 * space.volume)
+    assert torch.allclose(dense.atomic_radii, r * 0.7 ** (1 / 3))
+    structures = space.decode(space.sample(4, seeded_generator(0)))
+    energies = torch.tensor([0.0, 1e-3, 2e-3, 5e-3], dtype=torch.float64)
+    known = ProblemScale.from_structures(replace(structures, energy=energies), r.repeat(4))
+    assert known.energy < 0.1
 
 
 def test_formula_units_multiply_the_formula():
@@ -329,6 +345,10 @@ def test_wrong_arguments_are_refused():
         Crystal("Si8", volume_range=(1.2, 1.5))
     with pytest.raises(InputError, match="`volume_range` must be a pair"):
         Crystal("Si8", volume_range=3)
+    with pytest.raises(InputError, match=r"eV/Å³, which are 800 GPa, got 10\. If GPa are meant"):
+        Crystal("Si8", pressure=10)
+    with pytest.raises(InputError, match="`volume` must be given where nothing is known of the"):
+        Crystal("Rn4")
     with pytest.raises(InputError, match="`pressure` must be a finite number"):
         Crystal("Si8", pressure=math.nan)
     with pytest.raises(InputError, match="`angles` must hold 60 to 120"):
