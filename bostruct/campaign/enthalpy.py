@@ -54,9 +54,19 @@ class HasStress(HasEnergy, Protocol):
         ...
 
 
+def is_crystal(space: Space) -> bool:
+    """Return whether the structures of a space are crystals or layers, whatever describes them."""
+    return isinstance(space, SupportsPressure)
+
+
 def has_variable_cell(space: Space) -> bool:
     """Return whether the cell of the structures of a space varies."""
-    return isinstance(space, SupportsPressure)
+    return is_crystal(space) and getattr(space, "n_cell_coordinates", 1) > 0
+
+
+def has_any_cell(space: Space) -> bool:
+    """Return whether all lattice vectors vary, so that crystals have cells of any size."""
+    return is_crystal(space) and getattr(space, "n_cell_coordinates", 6) == 6
 
 
 def pressure_of(space: Space | None) -> float:

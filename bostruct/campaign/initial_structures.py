@@ -22,13 +22,19 @@ from torch import Tensor
 
 from bostruct.campaign.atom_matching import is_duplicate, match_atoms, unwrap
 from bostruct.campaign.cell_alignment import align_cell
-from bostruct.campaign.enthalpy import has_variable_cell, with_pressure_energy
+from bostruct.campaign.enthalpy import (
+    has_any_cell,
+    has_variable_cell,
+    is_crystal,
+    with_pressure_energy,
+)
 from bostruct.campaign.periodic_images import image_gap, is_isolated
 from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.base import cell_volume, check_evaluation, evaluation_limits
 from bostruct.spaces import DiscreteSpace, Space
 from bostruct.spaces.connectivity import widest_gap
+from bostruct.spaces.crystals.layer import oriented_layer
 from bostruct.spaces.space import SupportsCellBounds
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase, to_ase
 from bostruct.structures.constrained_forces import NET_FORCE_CONSTRAINTS, changes_energy
@@ -188,7 +194,7 @@ def _unconstrained_structure(
     image: Atoms, label: str, labels: EnergyLabels, space: Space
 ) -> Structures:
     """Return atoms as one structure, without constraints."""
-    if has_variable_cell(space):
+    if is_crystal(space):
         _check_no_fixed_atoms(image, label)
     energy, forces = labels.read(image)
     if energy is None:
@@ -214,14 +220,14 @@ def _unconstrained_structure(
 
 
 def _check_no_fixed_atoms(image: Atoms, label: str) -> None:
-    """Refuse constraints where all atoms and the cell move.
+    """Refuse constraints of crystals, of which all atoms move.
 
     Raises:
         InputError: atoms are fixed, or constrained otherwise.
     """
     given = {type(constraint).__name__ for constraint in image.constraints}
     if names := sorted(given - set(NET_FORCE_CONSTRAINTS)):
-        condition = "have no constraints where the cell varies, and all atoms with it"
+        condition = "have no constraints in a space of crystals, where all atoms move"
         hint = "Remove them with atoms.set_constraint()."
         raise _refused(condition, f"{', '.join(names)} in {label}", hint)
 
@@ -254,7 +260,10 @@ def _encode(
         raise _not_contained(space, x, label)
     if isinstance(space, DiscreteSpace):
         x = space.canonical(x)
-    if has_variable_cell(space):
+    if is_crystal(space):
+        if not bool(decoded.pbc.all()):
+            height = float(torch.linalg.vector_norm(decoded.cell[0, 2]))
+            structures = oriented_layer(structures, height)
         structures = align_cell(structures, decoded)
         if len(structures.numbers) != len(decoded.numbers):
             structures = _in_other_units(structures, decoded)
@@ -313,7 +322,7 @@ def _check_elements(structures: Structures, space: Space, label: str) -> None:
             symbols = ", ".join(SYMBOLS[z] for z in expected)
             value = f"{', '.join(SYMBOLS[z] for z in foreign)} in {label}"
             raise _refused(f"hold structures of {symbols}", value)
-    elif not _is_composition(numbers, expected, has_variable_cell(space)):
+    elif not _is_composition(numbers, expected, has_any_cell(space)):
         value = f"{formula(numbers)}, {label}"
         raise _refused(f"hold structures of {formula(expected)}", value)
 

@@ -20,6 +20,9 @@ VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 VOIGT_ROWS, VOIGT_COLUMNS = ([pair[k] for pair in VOIGT] for k in (0, 1))
 """Rows of all components, and columns."""
 
+IN_PLANE_TOLERANCE = 1e-9
+"""Largest difference from 1 of the square of the part of an axis in the plane of a layer."""
+
 _COMPONENTS = [VOIGT.index((min(i, j), max(i, j))) for i in range(3) for j in range(3)]
 
 
@@ -62,6 +65,20 @@ def has_stress(structures: Structures) -> Tensor:
     has_fixed = torch.zeros(len(structures), dtype=torch.bool, device=structures.device)
     has_fixed[structures.index[structures.fixed]] = True
     return structures.pbc.any(-1) & (volumes(structures) > 0) & ~has_fixed
+
+
+def strained_components(structures: Structures) -> Tensor:
+    """Return which components of the strain are along lattice vectors that repeat, `[b, 6]` bool.
+
+    All are in crystals. Of layers those in the plane are, where this is one of two axes; the others
+    move atoms alone, as forces tell.
+    """
+    rows = torch.where(structures.pbc.unsqueeze(-1), structures.cell.detach(), 0.0)
+    # an axis is in the span of the rows if a projection on the span leaves it as it is
+    projection = torch.linalg.pinv(rows) @ rows
+    along = (projection.diagonal(dim1=-2, dim2=-1) - 1).abs() < IN_PLANE_TOLERANCE  # [b, 3]
+    both: Tensor = along[:, VOIGT_ROWS] & along[:, VOIGT_COLUMNS]
+    return both
 
 
 def per_volume(structures: Structures, values: Tensor, power: int = 1) -> Tensor:

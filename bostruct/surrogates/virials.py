@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bostruct.structures import Structures
-from bostruct.structures.strain import has_stress, volumes
+from bostruct.structures.strain import has_stress, strained_components, volumes
 
 NOISE_LENGTH = 0.5
 """L, in units of the bond length."""
@@ -48,7 +48,8 @@ class Virials:
         if structures.stress is None:
             return None
         values = structures.stress * volumes(structures).unsqueeze(-1)
-        values = torch.where(has_stress(structures).unsqueeze(-1), values, torch.nan)
+        known = has_stress(structures).unsqueeze(-1) & strained_components(structures)
+        values = torch.where(known, values, torch.nan)
         if not bool(values.isfinite().any()):
             return None
         return cls(values, virial_lengths(structures, radii))

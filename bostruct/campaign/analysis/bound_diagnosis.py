@@ -27,6 +27,7 @@ WAYS_OUT = {
     "radius": "a larger `radius`",
     "region": "a wider `region`",
     "min_distance": "a smaller `min_distance`, or other `atomic_radii`",
+    "thickness": "a larger `thickness`",
     "max_gap_factor": "a larger `max_gap_factor`, or other `atomic_radii`",
 }
 """Ways to move a bound, by the argument of the space."""

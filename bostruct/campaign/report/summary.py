@@ -13,7 +13,7 @@ from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.radius_diagnosis import radius_sentence
 from bostruct.campaign.enthalpy import (
     PRESSURE_ENERGY,
-    has_variable_cell,
+    is_crystal,
     missing_stress_sentence,
 )
 from bostruct.campaign.log.lock import is_locked
@@ -303,8 +303,8 @@ def summarize(log: Log) -> CampaignSummary:
 
 
 def _summarize_crystals(log: Log, numbers: Sequence[int]) -> dict[int, CrystalSummary]:
-    """Return symmetry and cell of some trials by number; none where the cell does not vary."""
-    if log.space is None or not has_variable_cell(log.space):
+    """Return symmetry and cell of some trials by number; none but of crystals and layers."""
+    if log.space is None or not is_crystal(log.space):
         return {}
     by_number = {trial.number: trial for trial in log.trial_records()}
     trials = log.with_structures([by_number[number] for number in numbers])

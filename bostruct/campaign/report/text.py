@@ -270,9 +270,12 @@ def _crystal_lines(summary: CampaignSummary) -> list[str]:
     if not crystals:
         return []
     tolerance = max(crystal.tolerance for crystal in crystals.values())
+    is_layer = next(iter(crystals.values())).is_layer
+    units = "Å²/atom   mg/m²" if is_layer else "Å³/atom   g/cm³"
+    kind = "layer group" if is_layer else "space group"
     lines = [
         "",
-        f"trial  {'space group':<16}  {'a, b, c, Å':<20}  {'α, β, γ, °':<17}  Å³/atom   g/cm³  "
+        f"trial  {kind:<16}  {'a, b, c, Å':<20}  {'α, β, γ, °':<17}  {units}  "
         f"Wyckoff positions (within {tolerance:.2f} Å)",
     ]
     for trial, crystal in crystals.items():

@@ -1,4 +1,4 @@
-"""Bounds of a crystal that are active: minimum distances."""
+"""Bounds of a crystal that are active: minimum distances, and the thickness of a layer."""
 
 from __future__ import annotations
 
@@ -39,3 +39,21 @@ def distance_bounds(structure: Structures, min_distances: Tensor) -> list[Active
         outward = torch.stack((towards, -towards))[: len(atoms)]
         bounds[pair] = ActiveBound("min_distance", float(limits[k]), pair, atoms, outward)
     return list(bounds.values())
+
+
+def thickness_bounds(structure: Structures, thickness: float) -> list[ActiveBound]:
+    """Return the bound on the thickness where it is active, with the lowest and highest atoms.
+
+    Args:
+        structure: one layer, its normal along z.
+        thickness: largest difference of heights, Å.
+    """
+    z = structure.positions[:, 2]
+    if float(z.max() - z.min()) < (1 - BOUND_TOLERANCE) * thickness:
+        return []
+    margin = BOUND_TOLERANCE * thickness
+    is_top, is_bottom = z > z.max() - margin, z < z.min() + margin
+    atoms = (is_top | is_bottom).nonzero().flatten()
+    outward = torch.zeros(len(atoms), 3).to(z)
+    outward[:, 2] = torch.where(is_top[atoms], 1.0, -1.0)
+    return [ActiveBound("thickness", thickness, "", atoms, outward)]

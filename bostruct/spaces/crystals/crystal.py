@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -28,27 +27,32 @@ from bostruct.spaces.clusters.sampling import (
     rejection_sample,
 )
 from bostruct.spaces.crystals import moves
-from bostruct.spaces.crystals.atomic_volume import (
-    contact_lengths,
-    default_volume,
-    resting_radii,
+from bostruct.spaces.crystals.atomic_volume import contact_lengths, resting_radii
+from bostruct.spaces.crystals.bounds import distance_bounds, thickness_bounds
+from bostruct.spaces.crystals.cell_arguments import (
+    check_cell_arguments,
+    check_pressure,
+    resolve_bounds,
+    resolve_freedom,
 )
-from bostruct.spaces.crystals.bounds import distance_bounds
 from bostruct.spaces.crystals.cell_bounds import CellBounds
+from bostruct.spaces.crystals.cell_freedom import CellFreedom
+from bostruct.spaces.crystals.cell_setting import describe_freedom, in_setting_of
 from bostruct.spaces.crystals.crystal_coordinates import CrystalCoordinates
 from bostruct.spaces.crystals.crystal_fingerprint import crystal_fingerprint
+from bostruct.spaces.crystals.layer import (
+    CRYSTAL,
+    LAYER,
+    is_layer,
+    layer_packing_volume,
+    oriented_layer,
+)
 from bostruct.spaces.crystals.log_strain import (
     cell_of_log_strain,
     log_strain_components,
     log_strain_matrix,
 )
-from bostruct.spaces.crystals.packing import (
-    center_atoms,
-    least_distance_ratios,
-    push_apart,
-    reduced,
-    wrap_atoms,
-)
+from bostruct.spaces.crystals.packing import center_atoms, least_distance_ratios
 from bostruct.spaces.crystals.sampling import (
     ACCEPTED_CONTACT_RATIO,
     contact_distances,
@@ -57,8 +61,12 @@ from bostruct.spaces.crystals.sampling import (
 )
 from bostruct.spaces.crystals.supercells import with_atoms_of
 from bostruct.spaces.crystals.symmetric_sampling import check_symmetry, sample_symmetric
-from bostruct.spaces.crystals.symmetrization import symmetrize
-from bostruct.spaces.crystals.wyckoff_positions import N_SPACE_GROUPS
+from bostruct.spaces.crystals.symmetrization import (
+    exact_operations,
+    layer_operations,
+    symmetrize,
+)
+from bostruct.spaces.crystals.wyckoff_positions import N_LAYER_GROUPS, N_SPACE_GROUPS
 from bostruct.spaces.fingerprint_distance import RELATIVE_ROUNDING, FingerprintedStructures
 from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
 from bostruct.spaces.random_tensors import normal
@@ -75,15 +83,6 @@ SYMMETRY_BREAKING_STD = 0.01
 ACCEPTED_SYMMETRIC_RATIO = 0.8
 """Least distance of atoms of a symmetric crystal, in contact distances."""
 
-VOLUME_RANGE = (2 / 3, 3 / 2)
-"""Default range of volumes, relative to an expected one that was given."""
-
-MAX_PRESSURE = 5.0
-"""Largest pressure, eV/Å³, 800 GPa: larger numbers are meant in GPa."""
-
-WIDE_VOLUME_RANGE = (0.5, 2.0)
-"""Default range of volumes, relative to the one expected from the formula."""
-
 
 @final
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -93,11 +92,12 @@ class Crystal(FingerprintedStructures):
     The coordinates X `[..., 3a + 6]` are lengths in Å: the fractional coordinates, atom after atom
     in the order of the formula, times the cube root of the expected volume, then six components of
     the log strain of the cell, times a length that makes gradients of atoms and cell be of one
-    size. See `bostruct.spaces.crystals.crystal_coordinates` and `.log_strain`.
+    size. Of a given cell, or of layers, there are fewer components. See
+    `bostruct.spaces.crystals.crystal_coordinates` and `.log_strain`.
 
-    Cells are known up to rotation. Atoms are centered in the cell, and equivalent to their images:
-    nothing is wrapped, so that relaxations are continuous. Samples and moved crystals are in
-    Minkowski-reduced cells.
+    Cells are known up to rotation; a given one keeps its axes. Atoms are centered in the cell, and
+    equivalent to their images: nothing is wrapped, so that relaxations are continuous. Samples and
+    moved crystals are in Minkowski-reduced cells.
 
     Args:
         formula: chemical formula of the cell as ASE reads it: "Si8", "Ti2O4", "(SrTiO3)2".
@@ -108,7 +108,8 @@ class Crystal(FingerprintedStructures):
             thirds to three halves where that is given, and (0.5, 2) otherwise.
         pressure: pressure in eV/Å³ at which the enthalpy is sought, at most 5, which are 800 GPa;
             1 GPa is 0.00624 eV/Å³.
-        symmetry: number of the space group of random crystals, or several from which one is drawn.
+        symmetry: number of the space group of random crystals, or layer group of layers, or several
+            from which one is drawn.
             By default half of them have a random one; searches may leave it.
         atomic_radii: radii in Å by element, where the covalent ones are not meant: two atoms that
             touch are the sum of their radii apart. Noble gases alone touch where they are close
@@ -118,8 +119,19 @@ class Crystal(FingerprintedStructures):
         min_distance_factor: default minimum distance, as a fraction of the bond length.
         lengths: smallest and largest length in Å of lattice vectors. By default those of reduced
             cells of dense crystals, see `bostruct.spaces.crystals.cell_bounds`.
-        angles: smallest and largest angle of lattice vectors, degrees. Those of reduced cells lie
-            between 60 and 120.
+        angles: smallest and largest angle of lattice vectors, degrees, by default 40 and 140.
+            Those of reduced cells lie between 60 and 120.
+        cell: cell of all crystals, whose atoms alone move: lattice vectors in Å as rows, lengths
+            and angles, or `ase.Atoms` in it. By default cells vary.
+        variable: "none", or "volume" for a given cell that swells and shrinks, in its shape.
+        periodic: (True, True, False) for layers: two lattice vectors vary in the plane, and
+            `volume_range` is one of areas.
+        area: expected area of layers in Å² per atom. The default is a guess between those of a flat
+            layer and of the largest thickness.
+        thickness: largest difference in Å of the heights of the atoms of layers; by default 1.5
+            times the cube root of the volume of an atom.
+        vacuum: distance in Å between a layer and its image, for calculators that need a cell; by
+            default eight such lengths.
 
     Attributes:
         formula: chemical formula.
@@ -131,6 +143,7 @@ class Crystal(FingerprintedStructures):
         min_distances: `[a, a]` Å, the minimum distance of each pair, that of an atom and its own
             images on the diagonal.
         cell_bounds: bounds on volume, lengths and angles.
+        freedom: strains by which cells vary.
 
     Raises:
         InputError: an argument is invalid.
@@ -145,6 +158,7 @@ class Crystal(FingerprintedStructures):
     atomic_radii: Tensor
     min_distances: Tensor
     cell_bounds: CellBounds
+    freedom: CellFreedom
 
     def __init__(
         self,
@@ -159,33 +173,62 @@ class Crystal(FingerprintedStructures):
         min_distance: Mapping[str, float] | float | None = None,
         min_distance_factor: float = 0.7,
         lengths: Sequence[float] | None = None,
-        angles: Sequence[float] = (40.0, 140.0),
+        angles: Sequence[float] | None = None,
+        cell: Any = None,  # noqa: ANN401 - ASE
+        variable: str | None = None,
+        periodic: Sequence[bool] = CRYSTAL,
+        area: float | None = None,
+        thickness: float | None = None,
+        vacuum: float | None = None,
     ) -> None:
+        given = {
+            **{"volume": volume, "volume_range": volume_range, "pressure": pressure or None},
+            **{"symmetry": symmetry, "lengths": lengths, "angles": angles, "cell": cell},
+            **{"variable": variable, "area": area, "thickness": thickness, "vacuum": vacuum},
+        }
+        in_plane = is_layer(periodic)
+        check_cell_arguments({k for k, v in given.items() if v is not None}, in_plane, variable)
         hint = "A campaign searches cells of one size: run one for each number of formula units."
         if check_count("formula_units", formula_units, hint=hint) > 1:
             formula = f"({formula}){formula_units}"
         numbers = parse_formula(formula, min_atoms=1)
         radii = resolve_atomic_radii(numbers, atomic_radii)
-        a = len(numbers)
-        if volume_range is None:
-            volume_range = WIDE_VOLUME_RANGE if volume is None else VOLUME_RANGE
-        volume = check_volume(volume, numbers, radii)
+        freedom, expected = resolve_freedom(
+            numbers,
+            radii,
+            volume=volume,
+            cell=cell,
+            variable=variable,
+            in_plane=in_plane,
+            area=area,
+            thickness=thickness,
+            vacuum=vacuum,
+        )
         if atomic_radii is None:
-            radii = resting_radii(numbers, radii, volume)
+            radii = resting_radii(numbers, radii, expected)
+        a = len(numbers)
         # doubled, so that the table holds the minimum distance of an atom to its own image
         distances = min_pair_distances(
             numbers.repeat(2), radii.repeat(2), min_distance, min_distance_factor
         )[:a, a:].contiguous()
-        bounds = CellBounds.from_arguments(a * volume, distances, volume_range, lengths, angles)
+        bounds = resolve_bounds(
+            freedom,
+            distances,
+            is_expected=not (volume is None and area is None and cell is None),
+            volume_range=volume_range,
+            lengths=lengths,
+            angles=angles,
+        )
         for name, value in {
             "formula": formula,
             "numbers": numbers,
-            "volume": volume,
+            "volume": expected,
             "pressure": check_pressure(pressure),
-            "symmetry": check_symmetry(symmetry, numbers, formula),
+            "symmetry": check_symmetry(symmetry, numbers, formula, in_plane),
             "atomic_radii": radii,
             "min_distances": distances,
             "cell_bounds": bounds,
+            "freedom": freedom,
         }.items():
             object.__setattr__(self, name, value)
         self._check_feasible()
@@ -195,13 +238,18 @@ class Crystal(FingerprintedStructures):
 
     @property
     def dimension(self) -> int:
-        """The number of coordinates, three for each atom and six for the cell."""
+        """The number of coordinates, three for each atom and those of the cell."""
         return self.coordinates.dimension
 
     @cached_property
     def coordinates(self) -> CrystalCoordinates:
         """The coordinates of atoms and cell in X."""
-        return CrystalCoordinates(len(self.numbers), len(self.numbers) * self.volume)
+        return CrystalCoordinates(len(self.numbers), self.freedom)
+
+    @property
+    def n_cell_coordinates(self) -> int:
+        """The number of coordinates of the cell: 0 where it is fixed, 6 where all of it varies."""
+        return self.freedom.n_coordinates
 
     @cached_property
     def bond_lengths(self) -> Tensor:
@@ -219,7 +267,9 @@ class Crystal(FingerprintedStructures):
         Like ions are kept further apart than the sum of their covalent radii.
         """
         lengths = contact_lengths(self.numbers, self.atomic_radii, self.volume)
-        volume = len(self.numbers) * self.volume
+        a, volume = len(self.numbers), self.freedom.volume
+        if self.freedom.is_layer:
+            volume = layer_packing_volume(self.freedom, a)
         return contact_distances(lengths, self.min_distances, volume)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -246,7 +296,7 @@ class Crystal(FingerprintedStructures):
         drawn at random, and Wyckoff positions that fit the formula.
         """
         generators: dict[str, Sampler] = {"random": self.sample}
-        if self.symmetry is None:
+        if self.symmetry is None and self.freedom.varies_shape:
             generators["symmetric"] = self._sample_symmetric
         return generators
 
@@ -255,12 +305,13 @@ class Crystal(FingerprintedStructures):
         check_shape("X", X.reshape(-1, X.shape[-1]), [None, self.dimension])
         a, device = len(self.numbers), X.device
         F, H = self.coordinates.decode(X.reshape(-1, self.dimension))
-        b = len(F)
+        b, H = len(F), self.freedom.to_frame(H)
+        repeats = LAYER if self.freedom.is_layer else CRYSTAL
         return Structures.unchecked(
             positions=(F @ H).reshape(-1, 3),
             numbers=self.numbers.to(device).repeat(b),
             cell=H,
-            pbc=torch.ones(b, 3, dtype=torch.bool, device=device),
+            pbc=torch.tensor([repeats], device=device).repeat(b, 1),
             index=torch.arange(b, device=device).repeat_interleave(a),
             fixed=torch.zeros(b * a, dtype=torch.bool, device=device),
             tags=torch.zeros(b * a, dtype=torch.int64, device=device),
@@ -287,6 +338,7 @@ class Crystal(FingerprintedStructures):
         F, H = self.coordinates.decode(X.reshape(-1, self.dimension))
         slack = max(RELATIVE_ROUNDING, 8 * torch.finfo(X.dtype).eps)
         allowed = self.cell_bounds.contain(H, slack) & F.isfinite().all(-1).all(-1)
+        allowed &= self.freedom.is_confined(F, slack)
         rows = allowed.nonzero().squeeze(-1)
         apart = least_distance_ratios(F[rows], H[rows], self.min_distances) >= 1 - slack
         allowed[rows] = apart
@@ -299,8 +351,8 @@ class Crystal(FingerprintedStructures):
         and their differences have no component along the shift.
         """
         F, s = self.coordinates.split(X)
-        s = self.cell_bounds.clamp_log_strain(s)
-        return self.coordinates.join(center_atoms(F), s)
+        s = self.cell_bounds.clamp_log_strain(s, self.freedom)
+        return self.coordinates.join(center_atoms(self.freedom.confine(F)), s)
 
     def fingerprint(self, X: Tensor) -> Tensor:
         """Return the fingerprint at X `[..., d]`, `[..., f]` Å.
@@ -319,20 +371,27 @@ class Crystal(FingerprintedStructures):
         "strain" and "symmetrize". Where a move leaves the space, it returns its input, projected.
         """
         names = ["rattle", "shift", "splice", "strain", "symmetrize"]
+        if self.freedom.kind == "none":
+            names.remove("strain")
         if len(set(self.numbers.tolist())) > 1:
             names.insert(0, "permute")
         return {name: partial(self._move, name) for name in names}
 
     def active_bounds(self, x: Tensor) -> list[ActiveBound]:
-        """Return the minimum distances on which the crystal at x `[d]` leans, or violates."""
+        """Return the minimum distances and thickness on which the crystal at x `[d]` leans."""
         structure = self.decode(x.detach().cpu().double())
-        return distance_bounds(structure, self.min_distances)
+        found = distance_bounds(structure, self.min_distances)
+        if self.freedom.is_layer:
+            found += thickness_bounds(structure, self.freedom.thickness)
+        return found
 
     def volume_bound(self, x: Tensor) -> tuple[float, int] | None:
         """Return the volume on which the cell at x `[d]` leans, Å³ per atom, and which end it is.
 
         It is -1 for the smallest volume and 1 for the largest; None inside the range.
         """
+        if self.freedom.kind == "none" or self.freedom.is_layer:
+            return None
         _, H = self.coordinates.decode(x.detach().cpu().double())
         relative = float(torch.linalg.det(H)) / self.cell_bounds.volume
         for factor, end in zip(self.cell_bounds.volume_factors, (-1, 1), strict=True):
@@ -360,7 +419,7 @@ class Crystal(FingerprintedStructures):
             for i, first in enumerate(symbols)
             for j, second in enumerate(symbols)
         }
-        return {
+        description = {
             "type": "Crystal",
             "formula": self.formula,
             "volume": self.volume,
@@ -370,52 +429,75 @@ class Crystal(FingerprintedStructures):
             "min_distance": dict(sorted(distances.items())),
             **self.cell_bounds.description(),
         }
+        return description | describe_freedom(self.freedom, len(symbols))
 
     def _encode_one(self, structure: Structures) -> Tensor:
         """Return the coordinates of one crystal, `[1, d]`."""
-        if not bool(structure.pbc.all()):
+        freedom = self.freedom
+        if freedom.is_layer:
+            structure = oriented_layer(structure, float(freedom.cell[2, 2]))
+        elif not bool(structure.pbc.all()):
             value = f"{structure.formulas()[0]} with pbc={structure.pbc[0].tolist()}"
             condition = "be periodic along three lattice vectors"
             hint = "Set pbc=True, or search it as a Surface or a Cluster."
             raise InputError(error_message("structures", condition, value, hint))
-        F, H = with_atoms_of(structure, self.numbers, self.formula)
+        any_units = freedom.kind == "all"
+        F, H = with_atoms_of(structure, self.numbers, self.formula, any_units)
+        if not freedom.varies_shape:
+            found = in_setting_of(F, H, freedom.cell, freedom.kind == "volume")
+            if found is None:
+                value = f"{structure.formulas()[0]} in a cell of another shape or size"
+                hint = "Leave it out, or give the space its `cell`."
+                condition = "be in the cell of the space"
+                raise InputError(error_message("structures", condition, value, hint))
+            F, H = found
         slack = max(RELATIVE_ROUNDING, 8 * torch.finfo(F.dtype).eps)
         if not bool(self.cell_bounds.contain(H, slack)):
-            F, H = reduced(F, H)
+            F, H = freedom.reduced(F, H)
         return self.coordinates.encode(F, H)
 
     def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
         F, s = self.coordinates.split(X)
         H = cell_of_log_strain(s, self.coordinates.length)
         numbers = self.numbers.to(X.device)
+        freedom = self.freedom
         if name == "permute":
             F = swap_species(F, numbers, generator)
         elif name == "rattle":
             F, H = moves.rattle(F, H, float(self.bond_lengths.mean()), generator)
         elif name == "shift":
-            F, H = moves.shift_layers(F, H, generator)
+            F, H = moves.shift_layers(F, H, freedom, generator)
         elif name == "splice":
-            F, S = moves.cut_and_splice(F, log_strain_matrix(s), numbers, generator)
+            F, S = moves.cut_and_splice(F, log_strain_matrix(s), numbers, freedom, generator)
             H = cell_of_log_strain(log_strain_components(S), self.coordinates.length)
         elif name == "symmetrize":
-            F, H = symmetrize(*reduced(F, H), numbers, generator)
+            operations = self._operations
+            F, H = symmetrize(*freedom.reduced(F, H), numbers, generator, operations)
             F = self._rattled(F, H, generator)
         else:
-            F, H = moves.strain_cell(F, H, generator)
+            F, H = moves.strain_cell(F, H, freedom, generator)
         moved = self._packed(F, H)
         return torch.where(self.contains(moved).unsqueeze(-1), moved, self.project(X))
 
+    @cached_property
+    def _operations(self) -> Tensor | None:
+        """The operations that lattices may have, `[g, 3, 3]`; None for all."""
+        if self.freedom.kind == "all":
+            return None
+        return layer_operations() if self.freedom.is_layer else exact_operations(self.freedom.cell)
+
     def _packed(self, F: Tensor, H: Tensor) -> Tensor:
         """Return X `[n, d]` of crystals in reduced cells, overlaps removed."""
-        F, H = push_apart(*reduced(F, H), self.contact_distances)
-        F, H = reduced(F, H)
-        return self.coordinates.encode(wrap_atoms(F), H)
+        freedom = self.freedom
+        F, H = freedom.reduced(*freedom.conform(F, H))
+        F, H = freedom.reduced(*freedom.push_apart(F, H, self.contact_distances))
+        return self.coordinates.encode(freedom.confine(freedom.wrapped(F)), H)
 
     def _draw_random(self, generator: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Return random crystals `[count, d]`, and which of them are valid `[count]`."""
-        volume = len(self.numbers) * self.volume
+        volume = self.freedom.volume
         volumes = random_volumes(count, volume, self.cell_bounds.volume_factors, generator)
-        F, H = sample_random(volumes, len(self.numbers), generator)
+        F, H = sample_random(volumes, len(self.numbers), self.freedom, generator)
         X = self._packed(F, H)
         F, H = self.coordinates.decode(X)
         ratios = least_distance_ratios(F, H, self.contact_distances)
@@ -423,11 +505,12 @@ class Crystal(FingerprintedStructures):
 
     def _draw_symmetric(self, generator: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Return symmetric crystals `[count, d]`, and which of them are valid `[count]`."""
-        n, volume = count * N_SYMMETRIC_ATTEMPTS, len(self.numbers) * self.volume
+        n, volume = count * N_SYMMETRIC_ATTEMPTS, self.freedom.volume
         volumes = random_volumes(n, volume, self.cell_bounds.volume_factors, generator)
-        groups = self.symmetry or range(2, N_SPACE_GROUPS + 1)
+        last = N_LAYER_GROUPS if self.freedom.is_layer else N_SPACE_GROUPS
+        groups = self.symmetry or range(2, last + 1)
         volumes = volumes.reshape(count, N_SYMMETRIC_ATTEMPTS)
-        F, H = sample_symmetric(volumes, self.numbers, groups, generator)
+        F, H = sample_symmetric(volumes, self.numbers, groups, self.freedom, generator)
         F, H = self.coordinates.decode(self._packed(F.flatten(0, 1), H.flatten(0, 1)))
         X = self.coordinates.encode(self._rattled(F, H, generator), H)
         ratios = least_distance_ratios(F, H, self.contact_distances)
@@ -473,39 +556,13 @@ class Crystal(FingerprintedStructures):
         )
         hint = "Give a larger `volume`, a smaller `min_distance`, or wider `lengths` and `angles`."
         if self.symmetry is not None:
-            condition += f" in space group {', '.join(map(str, self.symmetry))}"
+            kind = "layer" if self.freedom.is_layer else "space"
+            condition += f" in {kind} group {', '.join(map(str, self.symmetry))}"
             hint = "Give a larger `volume`, a smaller `min_distance`, or another `symmetry`."
-        return SpaceError(
-            error_message("volume", condition, f"{self.volume:.2f} Å³ per atom", hint)
-        )
-
-
-def check_pressure(pressure: float) -> float:
-    """Return a pressure in eV/Å³.
-
-    Raises:
-        InputError: it is no number, or so large that GPa were meant.
-    """
-    is_number = isinstance(pressure, int | float) and not isinstance(pressure, bool)
-    if not (is_number and math.isfinite(pressure)):
-        raise InputError(error_message("pressure", "be a finite number", repr(pressure)))
-    if abs(pressure) > MAX_PRESSURE:
-        condition = f"be at most {MAX_PRESSURE:g} eV/Å³, which are 800 GPa"
-        hint = f"If GPa are meant, pass {pressure:g} * ase.units.GPa."
-        raise InputError(error_message("pressure", condition, f"{pressure:g}", hint))
-    return float(pressure)
-
-
-def check_volume(volume: float | None, numbers: Tensor, atomic_radii: Tensor) -> float:
-    """Return the expected volume, by default that of the formula, Å³ per atom.
-
-    Raises:
-        InputError: it is not positive, or nothing is known of the crystals of an element.
-    """
-    if volume is None:
-        volume = default_volume(numbers, atomic_radii)
-        if not math.isfinite(volume):
-            hint = "In Å³ per atom, as volume=15.0."
-            condition = "be given where nothing is known of the crystals of an element"
-            raise InputError(error_message("volume", condition, "none", hint))
-    return float(check_positive("volume", volume, "It is in Å³ per atom."))
+        name, value = "volume", f"{self.volume:.2f} Å³ per atom"
+        if self.freedom.is_layer:
+            name, value = "area", f"{self.freedom.edge**2 / len(self.numbers):.2f} Å² per atom"
+            hint = hint.replace("`volume`", "`area` or `thickness`")
+        elif self.freedom.kind == "none":
+            name, hint = "cell", "Give a larger `cell`, or a smaller `min_distance`."
+        return SpaceError(error_message(name, condition, value, hint))

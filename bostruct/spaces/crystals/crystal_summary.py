@@ -23,6 +23,9 @@ SYMMETRY_TOLERANCE = 0.05
 GRAM_PER_CM3 = 1.66053906660
 """Density of one unit of atomic mass in 1 Å³, g/cm³."""
 
+MILLIGRAM_PER_M2 = 0.166053906660
+"""Mass by area of one unit of atomic mass on 1 Å², mg/m²."""
+
 
 @final
 @dataclass(frozen=True)
@@ -30,14 +33,16 @@ class CrystalSummary:
     """Symmetry and cell of one crystal.
 
     Attributes:
-        space_group: Symbol of Hermann and Mauguin; "P1" where no symmetry is found.
-        space_group_number: Number in the International Tables.
+        space_group: Symbol of Hermann and Mauguin; "P1" where no symmetry is found. That of the
+            layer group of a layer, "p1" without symmetry.
+        space_group_number: Number in the International Tables, volume A or, of layers, E.
         lengths: Lengths of the vectors of the conventional cell, Å.
         angles: Angles of the conventional cell, degrees.
-        volume_per_atom: Volume, Å³ per atom.
-        density: Density, g/cm³.
+        volume_per_atom: Volume, Å³ per atom; of a layer its area, Å² per atom.
+        density: Density, g/cm³; of a layer its mass by area, mg/m².
         wyckoff_positions: Elements with their Wyckoff positions, as in "O 4f, Ti 2a".
         tolerance: Distance from symmetric positions that was tolerated, Å.
+        is_layer: True for a layer, whose third length is that of its cell.
     """
 
     space_group: str
@@ -48,10 +53,11 @@ class CrystalSummary:
     density: float
     wyckoff_positions: str
     tolerance: float
+    is_layer: bool = False
 
 
 def summarize_crystal(structures: Structures) -> CrystalSummary:
-    """Return the summary of one structure that is periodic along three directions."""
+    """Return the summary of a crystal, or of a layer whose third lattice vector is normal to it."""
     import spglib
     from ase.cell import Cell
     from ase.data import atomic_masses
@@ -61,13 +67,19 @@ def summarize_crystal(structures: Structures) -> CrystalSummary:
     P = structures.positions.detach().cpu().double().numpy()
     radii = covalent_radii(torch.unique(structures.numbers.cpu()))
     tolerance = SYMMETRY_TOLERANCE * 2 * float(radii.mean())
-    volume = abs(float(np.linalg.det(cell)))
+    is_layer = not bool(structures.pbc.all())
+    size, factor = abs(float(np.linalg.det(cell))), GRAM_PER_CM3
+    if is_layer:
+        size, factor = size / float(np.linalg.norm(cell[2])), MILLIGRAM_PER_M2
     dataset = None
     with suppress_spglib_warnings(), suppress(spglib.SpglibError):
         fractional = P @ np.linalg.inv(cell)
         spglib_cell = (cell.tolist(), fractional.tolist(), numbers.tolist())
-        dataset = spglib.get_symmetry_dataset(spglib_cell, symprec=tolerance)
-    group, number, conventional, wyckoff = "P1", 1, cell, ""
+        if is_layer:
+            dataset = spglib.get_layergroup(spglib_cell, aperiodic_dir=2, symprec=tolerance)
+        else:
+            dataset = spglib.get_symmetry_dataset(spglib_cell, symprec=tolerance)
+    group, number, conventional, wyckoff = "p1" if is_layer else "P1", 1, cell, ""
     if dataset is not None:
         group, number = str(dataset.international), int(dataset.number)
         conventional = dataset.std_lattice
@@ -81,10 +93,11 @@ def summarize_crystal(structures: Structures) -> CrystalSummary:
         space_group_number=number,
         lengths=(a, b, c),
         angles=(alpha, beta, gamma),
-        volume_per_atom=volume / len(numbers),
-        density=GRAM_PER_CM3 * float(atomic_masses[numbers].sum()) / volume,
+        volume_per_atom=size / len(numbers),
+        density=factor * float(atomic_masses[numbers].sum()) / size,
         wyckoff_positions=wyckoff,
         tolerance=tolerance,
+        is_layer=is_layer,
     )
 
 

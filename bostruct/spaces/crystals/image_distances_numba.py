@@ -68,11 +68,12 @@ def closest_ratios(F: Array, H: Array, h: Array, W: Array, ratios: Array) -> Non
 
 
 @lazy_njit()
-def push_atoms(F: Array, H: Array, W: Array, n_steps: int) -> None:
+def push_atoms(F: Array, H: Array, W: Array, n_steps: int, n_strained_axes: int) -> None:
     """Push atoms apart in place, at most `n_steps` times, straining the cells at constant volume.
 
     Each of two atoms that are too close moves by half of the missing distance. The strain is the
-    mean, over the atoms, of that which would remove each overlap, without its trace.
+    mean, over the atoms, of that which would remove each overlap, without its trace: along the
+    first two or all three axes, or along none.
     """
     a = F.shape[1]
     step, strain, h = np.zeros((a, 3)), np.zeros((3, 3)), np.zeros(3)
@@ -85,18 +86,24 @@ def push_atoms(F: Array, H: Array, W: Array, n_steps: int) -> None:
             if not worst > OVERLAP_TOLERANCE:
                 break
             F[s] += step @ inverse
-            _strain_cell(H[s], strain / a)
+            if n_strained_axes > 0:
+                _strain_cell(H[s], strain / a, n_strained_axes)
 
 
 @lazy_njit()
-def _strain_cell(H: Array, strain: Array) -> None:
-    """Strain a cell without a change of its volume, by at most `MAX_PUSH_STRAIN`."""
-    trace = (strain[0, 0] + strain[1, 1] + strain[2, 2]) / 3
-    for k in range(3):
+def _strain_cell(H: Array, strain: Array, n: int) -> None:
+    """Strain a cell along n axes, its volume unchanged, by at most `MAX_PUSH_STRAIN`."""
+    strain[n:] = 0.0
+    strain[:, n:] = 0.0
+    trace = 0.0
+    for k in range(n):
+        trace += strain[k, k] / n
+    for k in range(n):
         strain[k, k] -= trace
     size = math.sqrt(np.sum(strain * strain))
     strained = H + H @ strain * (MAX_PUSH_STRAIN / max(size, MAX_PUSH_STRAIN))
-    H[:] = strained * (np.linalg.det(H) / np.linalg.det(strained)) ** (1 / 3)
+    strained[:, :n] *= (np.linalg.det(H) / np.linalg.det(strained)) ** (1 / n)
+    H[:] = strained
 
 
 @lazy_njit()

@@ -60,3 +60,15 @@ def log_strain_of_cell(H: Tensor, length: float) -> Tensor:
     """
     values, vectors = torch.linalg.eigh(H @ H.mT / length**2)
     return log_strain_components((vectors * (0.5 * values.log()).unsqueeze(-2)) @ vectors.mT)
+
+
+def polar_factor(H: Tensor, *, is_metric: bool = False) -> Tensor:
+    """Return the symmetric positive matrices (H Hᵀ)^1/2 that are cells `[..., d, d]` Å rotated.
+
+    Args:
+        H: cells, or where `is_metric` their metrics H Hᵀ in Å².
+        is_metric: True for metrics.
+    """
+    values, vectors = torch.linalg.eigh(H if is_metric else H @ H.mT)
+    factor: Tensor = (vectors * values.clamp(min=0).sqrt().unsqueeze(-2)) @ vectors.mT
+    return factor

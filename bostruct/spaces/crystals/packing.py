@@ -74,14 +74,21 @@ def least_distance_ratios(F: Tensor, H: Tensor, W: Tensor) -> Tensor:
 
 
 def push_apart(
-    F: Tensor, H: Tensor, W: Tensor, n_steps: int = N_PUSH_STEPS
+    F: Tensor, H: Tensor, W: Tensor, n_steps: int = N_PUSH_STEPS, n_strained_axes: int = 3
 ) -> tuple[Tensor, Tensor]:
     """Return crystals after atoms that are too close have pushed each other apart.
 
     The cell is strained along, at constant volume. Symmetric crystals stay symmetric.
+
+    Args:
+        F: fractional coordinates.
+        H: cells, Å.
+        W: minimum distances, Å.
+        n_steps: number of steps.
+        n_strained_axes: 3 strains cells, 2 strains them in the plane of x and y, 0 keeps them.
     """
     f, h = (value.detach().cpu().double().contiguous().clone() for value in (F, H))
-    push_atoms(f.numpy(), h.numpy(), W.numpy(), n_steps)
+    push_atoms(f.numpy(), h.numpy(), W.numpy(), n_steps, n_strained_axes)
     return f.to(F), h.to(H)
 
 

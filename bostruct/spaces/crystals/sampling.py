@@ -14,6 +14,8 @@ import math
 import torch
 from torch import Tensor
 
+from bostruct.spaces.crystals.cell_freedom import CellFreedom
+from bostruct.spaces.crystals.layer import sample_layers
 from bostruct.spaces.crystals.log_strain import cell_of_log_strain, log_strain_components
 from bostruct.spaces.crystals.packing import reduced
 from bostruct.spaces.random_tensors import log_uniform_between, normal, uniform
@@ -54,19 +56,31 @@ def sample_cells(volumes: Tensor, generator: torch.Generator) -> Tensor:
     return volumes.pow(1 / 3).reshape(-1, 1, 1) * cell_of_log_strain(s, 1.0)
 
 
-def sample_random(volumes: Tensor, a: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def sample_random(
+    volumes: Tensor, a: int, freedom: CellFreedom, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Return random crystals of a atoms in reduced cells.
 
     Args:
         volumes: `[n]` Å³, volumes of the cells.
         a: number of atoms.
+        freedom: strains by which cells may vary.
         generator: random number generator.
 
     Returns:
         fractional coordinates `[n, a, 3]`, and cells `[n, 3, 3]` Å.
     """
+    n = len(volumes)
+    if freedom.is_layer:
+        areas = volumes / float(freedom.cell[2, 2])
+        strains = CELL_STRAIN_STD * normal((n, 2, 2), generator)
+        points, u = uniform((n, a, 3), generator), uniform((n,), generator)
+        return freedom.reduced(*sample_layers(freedom, areas, strains, points, u))
+    if not freedom.varies_shape:
+        edges = (volumes / freedom.volume).pow(1 / 3).reshape(-1, 1, 1)
+        return uniform((n, a, 3), generator), freedom.cell.to(volumes) * edges
     H = sample_cells(volumes, generator)
-    return reduced(uniform((len(volumes), a, 3), generator), H)
+    return reduced(uniform((n, a, 3), generator), H)
 
 
 def contact_distances(lengths: Tensor, min_distances: Tensor, volume: float) -> Tensor:

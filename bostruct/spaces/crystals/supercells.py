@@ -18,13 +18,16 @@ PRIMITIVE_TOLERANCE = 1e-2
 """Largest distance of equivalent atoms, in cube roots of the volume per atom."""
 
 
-def with_atoms_of(structure: Structures, numbers: Tensor, formula: str) -> tuple[Tensor, Tensor]:
+def with_atoms_of(
+    structure: Structures, numbers: Tensor, formula: str, any_units: bool = True
+) -> tuple[Tensor, Tensor]:
     """Return one crystal in a right-handed cell that holds given atoms, in their order.
 
     Args:
         structure: one crystal, of any number of formula units.
         numbers: `[a]` atomic numbers of the cell to return.
         formula: formula of these, for messages.
+        any_units: true to bring crystals of another number of formula units to this one.
 
     Returns:
         fractional coordinates `[1, a, 3]`, and the cell `[1, 3, 3]` Å.
@@ -35,6 +38,9 @@ def with_atoms_of(structure: Structures, numbers: Tensor, formula: str) -> tuple
     H, given = structure.cell[0], structure.numbers
     F = torch.linalg.solve(H, structure.positions, left=False)
     if Counter(given.tolist()) != Counter(numbers.tolist()):
+        if not any_units:
+            condition = f"all be {formula} in the cell of the space"
+            raise InputError(error_message("structures", condition, formula_of(given.tolist())))
         F, H, given = _resized(F, H, given, numbers, formula)
     if torch.linalg.det(H) < 0:
         F, H = -F, -H

@@ -44,6 +44,9 @@ SYMMETRIC_TOLERANCE = 1e-4
 UNLIKE_COST = 1e3
 """Cost of mapping atoms onto those of another species, in squares of the lattice vectors."""
 
+METRIC_TOLERANCE = 1e-6
+"""Largest change of the metric by an operation of a given lattice, relative to its trace."""
+
 MAX_ORDER = 6
 """Largest order of an operation of a lattice."""
 
@@ -64,6 +67,21 @@ def lattice_operations() -> Tensor:
         is_finite |= (power == eye).all(-1).all(-1)
     is_identity = (eye == W).all(-1).all(-1)
     return W[is_finite & ~is_identity]
+
+
+@cache
+def layer_operations() -> Tensor:
+    """Return those of `lattice_operations` that keep the normal of a layer, or turn it around."""
+    W = lattice_operations()
+    is_mixed = W[:, 2, :2].any(-1) | W[:, :2, 2].any(-1)
+    return W[~is_mixed]
+
+
+def exact_operations(cell: Tensor) -> Tensor:
+    """Return those of `lattice_operations` that leave a cell `[3, 3]` as it is, `[g, 3, 3]`."""
+    W, metric = lattice_operations(), (cell @ cell.mT).double()
+    change = (W.mT @ metric @ W - metric).abs().amax((1, 2))
+    return W[change < METRIC_TOLERANCE * metric.trace()]
 
 
 @final
@@ -103,7 +121,11 @@ class NearSymmetry:
 
 
 def symmetrize(
-    F: Tensor, H: Tensor, numbers: Tensor, generator: torch.Generator
+    F: Tensor,
+    H: Tensor,
+    numbers: Tensor,
+    generator: torch.Generator,
+    operations: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return crystals with an operation of symmetry more, those without a near one as they are.
 
@@ -112,6 +134,8 @@ def symmetrize(
         H: `[n, 3, 3]` Å, reduced cells.
         numbers: `[a]` atomic numbers.
         generator: random number generator.
+        operations: `[g, 3, 3]` whole matrices that may leave the lattices as they are, the
+            inversion among them; all by default.
 
     Returns:
         fractional coordinates, and cells up to rotation.
@@ -121,7 +145,8 @@ def symmetrize(
     n = len(F)
     f, metric = F.cpu().double(), (H @ H.mT).cpu().double()
     u = uniform((n, N_OPERATIONS + N_TRANSLATIONS), generator).cpu()
-    rows = [_near_symmetries(*row, numbers.cpu()) for row in zip(f, metric, u, strict=True)]
+    every = lattice_operations() if operations is None else operations
+    rows = [_near_symmetries(*row, numbers.cpu(), every) for row in zip(f, metric, u, strict=True)]
     symmetry = NearSymmetry(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
     averaged = f.repeat_interleave(N_CHOICES, 0)  # [n choices, a, 3]
     for _ in range(N_AVERAGES):
@@ -143,7 +168,7 @@ def symmetrize(
 
 
 def _near_symmetries(
-    F: Tensor, metric: Tensor, u: Tensor, numbers: Tensor
+    F: Tensor, metric: Tensor, u: Tensor, numbers: Tensor, every: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the operations that map one crystal best, of some drawn by uniform numbers u.
 
@@ -154,13 +179,14 @@ def _near_symmetries(
         metric: `[3, 3]` Å², the metric of the cell.
         u: uniform random numbers, one for each operation and translation.
         numbers: `[a]` atomic numbers.
+        every: `[g, 3, 3]` operations to draw from.
 
     Returns:
         `N_CHOICES` operations, best first, and their mappings of atoms, see `NearSymmetry`.
     """
     from scipy.optimize import linear_sum_assignment
 
-    every, lengths = lattice_operations(), metric.diagonal().sqrt()
+    lengths = metric.diagonal().sqrt()
     change = (every.mT @ metric @ every - metric).abs() / (lengths.unsqueeze(1) * lengths)
     near = every[change.amax((1, 2)) < MAX_METRIC_CHANGE]
     u, v = u[:N_OPERATIONS], u[N_OPERATIONS:]

@@ -1,4 +1,4 @@
-"""Wyckoff positions of the space groups, in primitive cells.
+"""Wyckoff positions of space groups and layer groups, in primitive cells.
 
 A point at a general position has as many images in a primitive cell as its point group has
 operations. On an axis, on a plane or in a center of symmetry they coincide, and fewer equal atoms
@@ -14,8 +14,21 @@ from typing import final
 import torch
 from torch import Tensor
 
-N_SPACE_GROUPS = 230
-"""Number of space groups; they count from 1."""
+N_SPACE_GROUPS, N_LAYER_GROUPS = 230, 80
+"""Numbers of space groups and of layer groups; they count from 1."""
+
+CRYSTAL_SYSTEMS = {
+    2: "triclinic",
+    15: "monoclinic",
+    74: "orthorhombic",
+    142: "tetragonal",
+    194: "hexagonal",
+    230: "cubic",
+}
+"""Crystal systems, by the number of their last space group."""
+
+PLANE_SYSTEMS = {7: "oblique", 48: "rectangular", 64: "square", 80: "hexagonal plane"}
+"""Crystal systems of layers, by the number of their last layer group."""
 
 COINCIDENCE_TOLERANCE = 1e-6
 """Largest difference between fractional coordinates of coinciding images of a point."""
@@ -66,37 +79,40 @@ class WyckoffPosition:
 @final
 @dataclass(frozen=True, eq=False)
 class SpaceGroup:
-    """One of the space groups.
+    """One of the space groups, or of the layer groups.
 
     Attributes:
-        number: number in the International Tables.
+        number: number in the International Tables, volume A, or E of a layer group.
         primitive_cell: `[3, 3]` vectors of a primitive cell in those of the conventional one.
         positions: Wyckoff positions, the general one first.
+        is_layer: true for a layer group, whose operations leave the third coordinate as it is, or
+            turn it around.
     """
 
     number: int
     primitive_cell: Tensor
     positions: tuple[WyckoffPosition, ...]
+    is_layer: bool = False
 
     @property
     def crystal_system(self) -> str:
         """The crystal system, which tells how the conventional cell may be strained.
 
         "triclinic", "monoclinic" (unique axis b), "orthorhombic", "tetragonal", "hexagonal" (also
-        trigonal, in hexagonal axes) or "cubic".
+        trigonal, in hexagonal axes) or "cubic"; of layers "oblique", "rectangular", "square" or
+        "hexagonal plane".
         """
-        last = (2, 15, 74, 142, 194, 230)
-        names = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "hexagonal", "cubic")
-        return next(name for name, end in zip(names, last, strict=True) if self.number <= end)
+        systems = PLANE_SYSTEMS if self.is_layer else CRYSTAL_SYSTEMS
+        return next(name for end, name in systems.items() if self.number <= end)
 
 
 @cache
-def space_group(number: int) -> SpaceGroup:
-    """Return a space group by its number from 1 to 230."""
+def space_group(number: int, is_layer: bool = False) -> SpaceGroup:
+    """Return a space group by its number from 1 to 230, or a layer group by one from 1 to 80."""
     from pyxtal.symmetry import Group
 
-    group = Group(number)
-    cell = torch.tensor(PRIMITIVE_CELLS[group.symbol[0]], dtype=torch.float64)
+    group = Group(number, dim=2 if is_layer else 3)
+    cell = torch.tensor(PRIMITIVE_CELLS[group.symbol[0].upper()], dtype=torch.float64)
     inverse = torch.linalg.inv(cell)
     positions = []
     for table in group.Wyckoff_positions:
@@ -114,7 +130,7 @@ def space_group(number: int) -> SpaceGroup:
                 is_fixed=not bool(rotations.abs().max() > COINCIDENCE_TOLERANCE),
             )
         )
-    return SpaceGroup(number, cell, tuple(positions))
+    return SpaceGroup(number, cell, tuple(positions), is_layer)
 
 
 def _distinct_rows(F: Tensor) -> list[int]:

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from bostruct.structures import Structures
-from bostruct.structures.strain import has_stress, volumes
+from bostruct.structures.strain import has_stress, strained_components, volumes
 from bostruct.surrogates.stress_consistency import StressConsistency
 from bostruct.uncertainty.prediction import Prediction
 
@@ -54,6 +56,7 @@ def compare_virials(prediction: Prediction, structures: Structures) -> StressCon
     volume = volumes(structures).unsqueeze(-1)
     y, p = structures.stress * volume, prediction.stress * volume
     w = (variance * volume.square()).reciprocal()
+    w = torch.where(strained_components(structures), w, 0.0)
     yy, yp, pp = (float((w * a * b).sum()) for a, b in ((y, y), (y, p), (p, p)))
     if not (0 < yy < math.inf and 0 < pp < math.inf):
         return StressConsistency(0.0, 1.0)

@@ -5,12 +5,14 @@ import torch
 
 from bostruct.errors import InputError, SpaceError
 from bostruct.spaces.crystals.cell_bounds import CellBounds
+from bostruct.spaces.crystals.cell_freedom import CellFreedom
 from bostruct.spaces.crystals.log_strain import cell_of_log_strain
 from bostruct.spaces.crystals.packing import reduced
 from bostruct.spaces.random_tensors import normal
 from bostruct.testing import seeded_generator
 
 SLACK = 1e-9
+FREE = CellFreedom.cube(100.0)
 
 
 def make_bounds(
@@ -58,13 +60,13 @@ def test_given_lengths_and_angles_count():
 def test_clamped_cells_are_within_bounds_of_volume_and_stay():
     bounds = make_bounds()
     s = 4 * normal((50, 6), seeded_generator(0))
-    clamped = bounds.clamp_log_strain(s)
+    clamped = bounds.clamp_log_strain(s, FREE)
     factors = clamped[:, :3].sum(-1).exp()
     assert factors.min() > 0.5 - 1e-9
     assert factors.max() < 2 + 1e-9
-    torch.testing.assert_close(bounds.clamp_log_strain(clamped), clamped)
+    torch.testing.assert_close(bounds.clamp_log_strain(clamped, FREE), clamped)
     inside = 0.03 * s
-    assert torch.equal(bounds.clamp_log_strain(inside), inside)
+    assert torch.equal(bounds.clamp_log_strain(inside, FREE), inside)
 
 
 def test_wrong_bounds_are_refused():

@@ -18,6 +18,9 @@ from bostruct.structures.problem_scale import ProblemScale
 from bostruct.testing import SpaceContract, seeded_generator
 from bostruct.testing.central_differences import assert_gradient
 
+OBLIQUE = [[4.2, 0.3, 0.1], [1.1, 4.0, -0.2], [0.4, 0.8, 5.1]]
+LAYER = (True, True, False)
+
 CRYSTALS = {
     "Ti2O4": {},
     "Si8": {},
@@ -27,6 +30,10 @@ CRYSTALS = {
     "Na4Cl4": {"min_distance": {"Cl-Na": 2.2, "Na-Na": 3.0, "Cl-Cl": 3.0}},
     "Mg4": {"symmetry": [194, 225]},
     "C4H4": {"volume_range": (0.8, 1.5), "angles": (50, 130)},
+    "TiO2Ti2": {"cell": OBLIQUE},
+    "Si4": {"cell": OBLIQUE, "variable": "volume"},
+    "C4": {"periodic": LAYER},
+    "MoS2": {"periodic": LAYER, "thickness": 3.4, "vacuum": 12.0, "volume_range": (0.7, 1.6)},
 }
 
 

@@ -2,13 +2,14 @@ import pytest
 import torch
 from ase.build import bulk
 
+from bostruct.spaces.crystals.cell_freedom import CellFreedom
 from bostruct.spaces.crystals.crystal_coordinates import CrystalCoordinates
 from bostruct.spaces.random_tensors import normal, uniform
 from bostruct.testing import seeded_generator
 
 
 def test_decodes_what_was_encoded():
-    coordinates = CrystalCoordinates(4, 60.0)
+    coordinates = CrystalCoordinates(4, CellFreedom.cube(60.0))
     X = normal((5, 2, coordinates.dimension), seeded_generator(0))
     F, H = coordinates.decode(X)
     assert F.shape == (5, 2, 4, 3)
@@ -20,7 +21,7 @@ def test_decodes_what_was_encoded():
 
 
 def test_no_strain_is_a_cube_of_the_expected_volume():
-    coordinates = CrystalCoordinates(2, 27.0)
+    coordinates = CrystalCoordinates(2, CellFreedom.cube(27.0))
     X = torch.zeros(1, 12, dtype=torch.float64)
     X[0, :3] = 1.5
     F, H = coordinates.decode(X)
@@ -43,7 +44,7 @@ def spring_energy(coordinates, X):
 @pytest.mark.parametrize("repeat", [1, 2])
 def test_gradients_of_atoms_and_cell_are_of_one_size(repeat):
     atoms = bulk("Cu", cubic=True).repeat(repeat)
-    coordinates = CrystalCoordinates(len(atoms), atoms.get_volume())
+    coordinates = CrystalCoordinates(len(atoms), CellFreedom.cube(atoms.get_volume()))
     F, H = torch.tensor(atoms.get_scaled_positions()), torch.tensor(atoms.cell[:])
     x = coordinates.encode(F.unsqueeze(0), H.unsqueeze(0))
     X = x + 0.05 * normal((64, x.shape[1]), seeded_generator(0))
@@ -54,7 +55,7 @@ def test_gradients_of_atoms_and_cell_are_of_one_size(repeat):
 
 
 def test_shifts_of_all_atoms_are_not_encoded():
-    coordinates = CrystalCoordinates(3, 60.0)
+    coordinates = CrystalCoordinates(3, CellFreedom.cube(60.0))
     F = uniform((1, 3, 3), seeded_generator(0))
     H = 4 * torch.eye(3).double().unsqueeze(0)
     torch.testing.assert_close(coordinates.encode(F + 0.7, H), coordinates.encode(F, H))

@@ -64,7 +64,7 @@ def test_pushing_removes_overlaps_at_constant_volume():
     H = H * 2
     volume = np.linalg.det(H)
     W = np.full((2, 2), 2.6)
-    push_atoms(F, H, W, 200)
+    push_atoms(F, H, W, 200, 3)
     np.testing.assert_allclose(np.linalg.det(H), volume)
     ratios = np.empty(20)
     closest_ratios(F, H, heights(H), W, ratios)
@@ -79,12 +79,12 @@ def test_pushing_turns_with_the_crystal():
     Q = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
     G, K = F.copy(), H @ Q
     W = np.full((3, 3), 1.8)
-    push_atoms(F, H, W, 5)
-    push_atoms(G, K, W, 5)
+    push_atoms(F, H, W, 5, 3)
+    push_atoms(G, K, W, 5, 3)
     np.testing.assert_allclose(G, F, atol=1e-9)
     np.testing.assert_allclose(K, H @ Q, atol=1e-9)
     before = F.copy(), H.copy()
-    push_atoms(F, H, np.full((3, 3), 0.01), 5)
+    push_atoms(F, H, np.full((3, 3), 0.01), 5, 3)
     assert (before[0] == F).all()
     assert (before[1] == H).all()
 

@@ -2,6 +2,7 @@ import math
 
 import torch
 
+from bostruct.spaces.crystals.cell_freedom import CellFreedom
 from bostruct.spaces.crystals.packing import reduced
 from bostruct.spaces.crystals.sampling import (
     MAX_CONTACT_FRACTION,
@@ -35,7 +36,9 @@ def test_cells_have_the_volumes_and_all_shapes():
 
 
 def test_random_crystals_are_in_reduced_cells():
-    F, H = sample_random(torch.full((20,), 80.0).double(), 3, seeded_generator(0))
+    F, H = sample_random(
+        torch.full((20,), 80.0).double(), 3, CellFreedom.cube(80.0), seeded_generator(0)
+    )
     assert F.shape == (20, 3, 3)
     assert torch.equal(reduced(F, H)[1], H)
     assert (torch.linalg.det(H) > 0).all()
