@@ -8,7 +8,14 @@ from ase.units import GPa
 
 from bostruct.acquisition import LowerConfidenceBound
 from bostruct.campaign import stop
-from bostruct.campaign.enthalpy import PRESSURE_ENERGY, enthalpy_of, pressure_energy
+from bostruct.campaign.enthalpy import (
+    PRESSURE_ENERGY,
+    enthalpy_of,
+    has_any_cell,
+    has_variable_cell,
+    is_crystal,
+    pressure_energy,
+)
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.planning.acquisition_context import acquisition_context, enthalpy_model
 from bostruct.campaign.planning.step_context import StepContext
@@ -21,6 +28,7 @@ from bostruct.campaign.report.text import final_text, summary_text
 from bostruct.errors import InputError
 from bostruct.evaluators import Calculator, Evaluation, Function
 from bostruct.runtime.executors import Workers
+from bostruct.spaces import Cluster, Crystal
 from bostruct.surrogates import fit_surrogate
 from tests.campaign import crystals
 
@@ -195,3 +203,13 @@ def test_workers_return_stresses(tmp_path):
     trials = campaign.read(tmp_path / "run").trials("done")
     assert len(trials) == 4
     assert all(trial.stress is not None for trial in trials)
+
+
+def test_what_varies_of_a_cell():
+    cell = [4.0, 4.0, 4.0]
+    layer, given = Crystal("Cu4", periodic=(True, True, False)), Crystal("Cu4", cell=cell)
+    swelling = Crystal("Cu4", cell=cell, variable="volume")
+    spaces = (Crystal("Cu4"), crystals.Cells(), layer, swelling, given, Cluster("Cu4"))
+    assert [is_crystal(space) for space in spaces] == [True] * 5 + [False]
+    assert [has_variable_cell(space) for space in spaces] == [True] * 4 + [False] * 2
+    assert [has_any_cell(space) for space in spaces] == [True] * 2 + [False] * 4

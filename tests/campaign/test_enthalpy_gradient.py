@@ -16,7 +16,18 @@ def computed(space, X):
     return atoms
 
 
-@pytest.mark.parametrize("space", [Crystal("Cu3Au", pressure=20 * GPa), crystals.Cells(0.1)])
+OBLIQUE = [[4.2, 0.3, 0.1], [1.1, 4.0, -0.2], [0.4, 0.8, 4.1]]
+
+SPACES = {
+    "all": Crystal("Cu3Au", pressure=20 * GPa),
+    "stand-in": crystals.Cells(0.1),
+    "volume": Crystal("Cu3Au", cell=OBLIQUE, variable="volume", pressure=20 * GPa),
+    "none": Crystal("Cu3Au", cell=OBLIQUE),
+    "layer": Crystal("Cu3Au", periodic=(True, True, False), area=6.0),
+}
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 def test_it_is_that_of_energy_and_volume(space):
     (X,) = space.sample(1, torch.Generator().manual_seed(3))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import add_adsorbate, bulk, fcc100, molecule
+from ase.build import add_adsorbate, bulk, fcc100, fcc111, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixBondLength, FixedPlane, FixSymmetry, Hookean
@@ -893,6 +893,57 @@ def test_turned_crystals_bring_their_forces_and_stress():
     check_data(found, CRYSTAL, count=1)
     expected = EVALUATOR(CRYSTAL.decode(found.X_evaluated[0])).stress
     assert np.allclose(found.results[0].stress, expected, atol=1e-8)
+
+
+def distorted_crystal():
+    atoms = copper_gold()
+    atoms.rattle(0.1, seed=0)
+    atoms.set_cell(atoms.cell @ (np.eye(3) + 0.05 * np.arange(9).reshape(3, 3) / 9), True)
+    return atoms
+
+
+def distorted_layer():
+    atoms = fcc111("Cu", (2, 2, 1), vacuum=6.0)
+    atoms.symbols[:2] = "Au"
+    atoms.pbc = (True, True, False)
+    atoms.rattle(0.15, seed=0)
+    return atoms
+
+
+@pytest.mark.parametrize("kind", ["cell", "volume", "layer"])
+def test_crystals_of_restricted_cells_bring_their_results(kind):
+    """Turned, in other lattice vectors, and of other vacuum; a fixed cell has no use for stress."""
+    given = distorted_crystal()
+    space = Crystal("Cu2Au2", cell=given.cell)
+    if kind == "volume":
+        space = Crystal("Cu2Au2", cell=given.cell * 1.05, variable="volume")
+    elif kind == "layer":
+        given = distorted_layer()
+        space = Crystal("Cu2Au2", periodic=(True, True, False))
+    atoms = given.copy()
+    atoms.cell[1] += atoms.cell[0]
+    atoms.rotate(40, (1, 2, 3), rotate_cell=True)
+    atoms.calc = EMT()
+    atoms.get_forces()
+    atoms.get_stress()
+    found = read_initial_structures(atoms, space, EVALUATOR)
+    check_data(found, space, count=1)
+    stress = found.results[0].stress
+    if kind == "cell":
+        assert stress is None
+    else:
+        expected = EVALUATOR(space.decode(found.X_evaluated[0])).stress
+        assert np.allclose(stress, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"variable": "volume"}])
+def test_other_cells_than_a_given_one_are_refused(arguments):
+    space = Crystal("Cu2Au2", cell=copper_gold().cell, **arguments)
+    with pytest.raises(InputError, match=r"be in the cell of the space, got .* of another shape"):
+        read_initial_structures(distorted_crystal(), space, EVALUATOR)
+    twice = copper_gold().repeat((2, 1, 1))
+    with pytest.raises(InputError, match="hold structures of Au2Cu2, got Au4Cu4"):
+        read_initial_structures(twice, space, EVALUATOR)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from ase.build import bulk
+from ase import Atoms
+from ase.build import bulk, graphene
 from ase.calculators.emt import EMT
 
 from bostruct.structures import from_ase
@@ -11,6 +12,7 @@ from bostruct.structures.strain import (
     from_voigt,
     has_stress,
     strain_derivative,
+    strained_components,
     to_voigt,
     volumes,
 )
@@ -84,3 +86,18 @@ def test_matrices_and_components_are_those_of_each_other():
     matrix = from_voigt(s)
     assert matrix[0].tolist() == [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
     assert torch.equal(to_voigt(matrix), s)
+
+
+def test_components_along_what_repeats():
+    every = strained_components(from_ase([bulk("Cu")]))
+    assert every.tolist() == [[True] * 6]
+    layer = graphene(vacuum=5.0)
+    assert strained_components(from_ase([layer])).tolist() == [[True, True, *[False] * 3, True]]
+    upright = Atoms("C", cell=[3, 3, 3], pbc=(True, False, True))
+    assert strained_components(from_ase([upright])).tolist() == [
+        [True, False, True, False, True, False]
+    ]
+    layer.rotate(30, "x", rotate_cell=True)  # the plane holds one axis only
+    assert strained_components(from_ase([layer])).tolist() == [[True, *[False] * 5]]
+    none = Atoms("C2", [[0, 0, 0], [0, 0, 1]])
+    assert not bool(strained_components(from_ase([none])).any())

@@ -156,7 +156,7 @@ class CellFreedom:
         if not self.is_layer:
             return F, H
         factor = H.new_tensor([1.0, 1.0, NORMAL_LENGTHENING]).unsqueeze(-1)
-        F, H = reduced(F, factor * H)
+        F, H = reduced(center_atoms(F), factor * H)  # centered, as heights are not to be wrapped
         return F, H / factor
 
     def wrapped(self, F: Tensor) -> Tensor:

@@ -77,6 +77,9 @@ from bostruct.structures import SYMBOLS, Structures
 N_SYMMETRIC_ATTEMPTS = 4
 """Number of crystals of one space group that are tried at once."""
 
+N_SYMMETRIZATIONS = 3
+"""Number of operations of symmetry that random crystals of a given cell are offered."""
+
 SYMMETRY_BREAKING_STD = 0.01
 """Standard deviation of the displacements of atoms in symmetric crystals, in bond lengths."""
 
@@ -293,11 +296,15 @@ class Crystal(FingerprintedStructures):
         """Return the samplers of random crystals, by name.
 
         "random" is `sample`; where no `symmetry` is given, "symmetric" crystals have a space group
-        drawn at random, and Wyckoff positions that fit the formula.
+        drawn at random, and Wyckoff positions that fit the formula; in a given cell they have some
+        operations of its lattice.
         """
         generators: dict[str, Sampler] = {"random": self.sample}
-        if self.symmetry is None and self.freedom.varies_shape:
-            generators["symmetric"] = self._sample_symmetric
+        if self.symmetry is None:
+            is_free = self.freedom.varies_shape
+            generators["symmetric"] = (
+                self._sample_symmetric if is_free else self._sample_symmetrized
+            )
         return generators
 
     def decode(self, X: Tensor) -> Structures:
@@ -531,6 +538,13 @@ class Crystal(FingerprintedStructures):
         """Return symmetric crystals `[n, d]`, or any where some could not be made."""
         X = self._sample(n, self._draw_symmetric, generator, N_TRIAL_ATTEMPTS)
         return self.sample(n, generator) if X is None else X
+
+    def _sample_symmetrized(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return crystals `[n, d]` of one cell with some operations of its lattice."""
+        X = self.sample(n, generator)
+        for _ in range(N_SYMMETRIZATIONS):
+            X = self._move("symmetrize", X, generator)
+        return X
 
     def _sample(
         self,

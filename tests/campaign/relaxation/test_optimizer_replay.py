@@ -15,7 +15,7 @@ from bostruct.campaign.records import Trial
 from bostruct.campaign.relaxation.optimizer_replay import next_geometry
 from bostruct.evaluators import Calculator
 from bostruct.spaces import Cluster, Crystal, Surface
-from bostruct.structures import to_ase
+from bostruct.structures import from_ase, to_ase
 
 EVALUATOR = Calculator(EMT)
 
@@ -133,8 +133,8 @@ def test_forces_that_lead_out_of_the_numbers_end_it():
 CRYSTAL = Crystal("Cu3Au", pressure=20 * GPa)
 
 
-def evaluated_crystal(X, number=0, stress=True):
-    found = with_pressure_energy(EVALUATOR(CRYSTAL.decode(X)), CRYSTAL, X)
+def evaluated_crystal(X, number=0, stress=True, space=CRYSTAL):
+    found = with_pressure_energy(EVALUATOR(space.decode(X)), space, X)
     trial = Trial(number, number, f"k{number}-1", 1, "done", "relaxation", X)
     return replace(
         trial,
@@ -145,11 +145,11 @@ def evaluated_crystal(X, number=0, stress=True):
     )
 
 
-def relaxed_crystal(x, n, stress=True):
-    known = [evaluated_crystal(x, stress=stress)]
+def relaxed_crystal(x, n, stress=True, space=CRYSTAL):
+    known = [evaluated_crystal(x, stress=stress, space=space)]
     while len(known) < n:
-        X = next_geometry(CRYSTAL, known, 0.0)
-        known.append(evaluated_crystal(X, len(known), stress=stress))
+        X = next_geometry(space, known, 0.0)
+        known.append(evaluated_crystal(X, len(known), stress=stress, space=space))
     return known
 
 
@@ -174,3 +174,35 @@ def test_without_stress_the_cell_stays():
     cells = CRYSTAL.decode(torch.stack([trial.X for trial in known])).cell
     assert (cells - cells[0]).abs().max() < 1e-9
     assert known[-1].forces.norm(dim=-1).max() < 0.2 * known[0].forces.norm(dim=-1).max()
+
+
+OBLIQUE = np.array([[4.2, 0.3, 0.1], [1.1, 4.0, -0.2], [0.4, 0.8, 4.1]])
+
+
+def test_only_what_varies_of_a_cell_relaxes():
+    """As ASE's filters with `hydrostatic_strain` and with a mask do, and to the same minima."""
+    swelling = Crystal("Cu3Au", cell=OBLIQUE, variable="volume")
+    layer = Crystal("Cu3Au", periodic=(True, True, False), area=6.0, thickness=2.5)
+    cases = (
+        (Crystal("Cu3Au", cell=OBLIQUE), None),
+        (swelling, {"hydrostatic_strain": True}),
+        (layer, {"mask": [1, 1, 0, 0, 0, 1]}),
+    )
+    for space, arguments in cases:
+        (x,) = space.sample(1, torch.Generator().manual_seed(3))
+        atoms = to_ase(space.decode(x))[0]
+        atoms.calc = EMT()
+        moved = atoms if arguments is None else FrechetCellFilter(atoms, **arguments)
+        ase.optimize.BFGSLineSearch(moved, logfile=None).run(fmax=0.005, steps=200)
+        (end,) = space.encode(from_ase([atoms]))
+        noise = torch.randn(len(end), generator=torch.Generator().manual_seed(0)).to(end)
+        known = relaxed_crystal(end + 0.05 * noise, 15, space=space)
+        assert known[-1].energy == pytest.approx(atoms.get_potential_energy(), abs=1e-3)
+        first, last = (space.decode(trial.X).cell[0] for trial in (known[0], known[-1]))
+        if space is layer:
+            assert torch.equal(first[2], last[2])
+            assert np.allclose(known[-1].stress[[0, 1, 5]], 0, atol=2e-3)
+        else:
+            scale = (torch.linalg.det(last) / torch.linalg.det(first)) ** (1 / 3)
+            assert torch.allclose(last, scale * first)
+            assert (space is swelling) == (abs(float(scale) - 1) > 1e-4)

@@ -12,6 +12,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from bostruct.errors import InputError, SpaceError
 from bostruct.spaces import Crystal
+from bostruct.spaces.crystals.crystal_summary import summarize_crystal
 from bostruct.structures import from_ase, to_ase
 from bostruct.structures.convert import suppress_spglib_warnings
 from bostruct.structures.problem_scale import ProblemScale
@@ -223,6 +224,16 @@ def test_given_space_groups_are_those_of_samples():
     found = space_groups(space.sample(12, seeded_generator(0)), space, 0.15)
     assert np.isin(found, (136, 139)).mean() > 0.7  # 139 is a supergroup of 136
     assert (found == 136).any()
+
+
+def test_symmetric_crystals_of_a_given_cell_have_operations_of_its_lattice():
+    space = Crystal("Si8", cell=[5.43, 5.43, 5.43])
+    X = space.generators()["symmetric"](20, seeded_generator(0))
+    random = space.sample(20, seeded_generator(0))
+    groups, others = (
+        [summarize_crystal(s).space_group_number for s in space.decode(x)] for x in (X, random)
+    )
+    assert sum(g > 2 for g in groups) > 10 > sum(g > 2 for g in others)
 
 
 def test_a_volume_that_was_not_given_may_be_far_off():

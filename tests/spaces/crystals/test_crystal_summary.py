@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from ase.build import bulk, make_supercell
+from ase.build import bulk, graphene, make_supercell
 from ase.spacegroup import crystal
 
 from bostruct.spaces.crystals.crystal_summary import summarize_crystal
@@ -44,3 +44,11 @@ def test_without_symmetry():
     atoms.positions += np.random.default_rng(0).normal(size=(4, 3))
     found = summarize_crystal(from_ase(atoms))
     assert (found.space_group, found.wyckoff_positions) == ("P1", "Cu 4a")
+
+
+def test_layers_have_a_layer_group_and_an_area():
+    found = summarize_crystal(from_ase(graphene(a=2.46, vacuum=8.0)))
+    assert (found.space_group, found.space_group_number) == ("p6/mmm", 80)
+    assert found.wyckoff_positions == "C 2b"
+    assert found.volume_per_atom == pytest.approx(2.46**2 * 0.75**0.5 / 2)
+    assert found.density == pytest.approx(0.761, abs=1e-3)  # of graphene, mg/m²

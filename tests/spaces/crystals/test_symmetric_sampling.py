@@ -6,6 +6,7 @@ import spglib
 import torch
 
 from bostruct.errors import InputError
+from bostruct.spaces.crystals.cell_freedom import CellFreedom
 from bostruct.spaces.crystals.symmetric_sampling import (
     check_symmetry,
     sample_symmetric,
@@ -27,7 +28,8 @@ def symmetry_of(F, H, numbers):
 def sample(formula, groups, n=4, t=1, seed=0):
     numbers = parse_formula(formula, 1)
     volumes = torch.full((n, t), 15.0 * len(numbers), dtype=torch.float64)
-    return numbers, *sample_symmetric(volumes, numbers, groups, seeded_generator(seed))
+    freedom = CellFreedom.cube(15.0 * len(numbers))
+    return numbers, *sample_symmetric(volumes, numbers, groups, freedom, seeded_generator(seed))
 
 
 @pytest.mark.parametrize("number", [2, 5, 12, 15, 38, 62, 69, 92, 123, 136, 141, 148, 160, 166])
@@ -44,6 +46,22 @@ def test_hexagonal_and_cubic_crystals_have_their_group():
         numbers, F, H = sample(formula, [number], n=8)
         datasets = [symmetry_of(*pair, numbers) for pair in zip(F[:, 0], H[:, 0], strict=True)]
         assert number in [dataset.number for dataset in datasets if dataset is not None]
+
+
+@pytest.mark.parametrize("number", [2, 18, 37, 46, 61, 72, 80])
+def test_layers_have_at_least_the_symmetry_of_the_group(number):
+    n = space_group(number, is_layer=True).positions[0].multiplicity
+    numbers = parse_formula(f"C{n}N{n}")
+    freedom = CellFreedom.layer(area=6.0 * n, height=20.0, thickness=3.0)
+    volumes = torch.full((4, 1), freedom.volume, dtype=torch.float64)
+    F, H = sample_symmetric(volumes, numbers, [number], freedom, seeded_generator(0))
+    torch.testing.assert_close(torch.linalg.det(H), volumes)
+    assert bool(freedom.is_confined(F, 1e-9).all())
+    for f, cell in zip(F[:, 0], H[:, 0], strict=True):
+        lattice = (cell.tolist(), f.tolist(), numbers.tolist())
+        with suppress_spglib_warnings():
+            found = spglib.get_layergroup(lattice, aperiodic_dir=2, symprec=1e-4)
+        assert len(found.rotations) >= n
 
 
 def test_cells_have_the_volumes():

@@ -4,7 +4,11 @@ import pytest
 import spglib
 import torch
 
-from bostruct.spaces.crystals.wyckoff_positions import N_SPACE_GROUPS, space_group
+from bostruct.spaces.crystals.wyckoff_positions import (
+    N_LAYER_GROUPS,
+    N_SPACE_GROUPS,
+    space_group,
+)
 from bostruct.structures.convert import suppress_spglib_warnings
 
 POINT = torch.tensor([0.213, 0.371, 0.059], dtype=torch.float64)
@@ -57,3 +61,29 @@ def test_sites_of_diamond():
     difference = (F[1] - F[0]) @ group.primitive_cell
     difference = difference - difference.round()
     torch.testing.assert_close(difference.abs(), torch.full((3,), 0.25).double())
+
+
+@pytest.mark.parametrize("number", range(1, N_LAYER_GROUPS + 1))
+def test_layer_groups_are_those_that_spglib_finds(number):
+    """Atoms of a general and a special position of a slab have no symmetry but the group's own."""
+    group = space_group(number, is_layer=True)
+    shapes = {"oblique": [[1, 0, 0], [0.31, 1.2, 0]], "rectangular": [[1, 0, 0], [0, 1.2, 0]]}
+    hexagonal = [[1, 0, 0], [-0.5, 0.75**0.5, 0]]
+    plane = shapes.get(group.crystal_system, [[1, 0, 0], [0, 1, 0]])
+    plane = hexagonal if group.crystal_system == "hexagonal plane" else plane
+    conventional = torch.tensor([*plane, [0, 0, 4]]).double()
+    points = torch.tensor([[0.213, 0.371, 0.059], [0.138, 0.084, -0.043]]).double()
+    F = torch.cat([group.positions[0].orbit(point) for point in points])
+    numbers = [z for z in (6, 7) for _ in range(group.positions[0].multiplicity)]
+    cell = ((5 * group.primitive_cell @ conventional).tolist(), F.tolist(), numbers)
+    with suppress_spglib_warnings():
+        found = spglib.get_layergroup(cell, aperiodic_dir=2, symprec=1e-4)
+    assert found.number == number
+
+
+def test_operations_of_layers_keep_the_normal():
+    for number in range(1, N_LAYER_GROUPS + 1):
+        for position in space_group(number, is_layer=True).positions:
+            assert position.translations[:, 2].abs().max() < 1e-9
+            assert position.rotations[:, 2, :2].abs().max() < 1e-9
+            assert position.rotations[:, :2, 2].abs().max() < 1e-9
