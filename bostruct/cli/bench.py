@@ -36,8 +36,9 @@ def bench(
     effort: Annotated[
         list[str] | None,
         typer.Option(
-            help="Setting of the campaign: quick, default, thorough, without-MOVE, or one that a "
-            "Python file defines; may be repeated.",
+            help="Setting of the campaign: quick, default, thorough, without-MOVE, without-stress, "
+            "ablations for all without one thing, or one that a Python file defines; may be "
+            "repeated.",
             show_default="default",
         ),
     ] = None,
@@ -78,7 +79,8 @@ def bench(
     named_tasks = [task for task in named_tasks if task.is_available]
     if not named_tasks:
         modules = ", ".join(dict.fromkeys(task.required_module for task in missing))
-        way_out = f"Install {modules}, for example by pip install 'bostruct[bench]'."
+        extras = ",".join(dict.fromkeys(task.required_extra for task in missing))
+        way_out = f"Install {modules}, for example by pip install 'bostruct[{extras}]'."
         condition = "include one whose calculator is installed"
         raise InputError(error_message("tasks", condition, "none", way_out))
     cli.resolve_device(device)
@@ -98,7 +100,7 @@ def bench(
     for task in missing:
         console.print(
             f"{task.name} is skipped: {task.required_module} is not installed; "
-            "`pip install 'bostruct[bench]'` installs it.",
+            f"`pip install 'bostruct[{task.required_extra}]'` installs it.",
             markup=False,
             soft_wrap=True,
         )

@@ -16,6 +16,7 @@ from torch import Tensor
 from bostruct.bench.single_objective.reference_search import relax
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Log
+from bostruct.campaign.enthalpy import pressure_energy, pressure_of
 from bostruct.evaluators import Evaluation, evaluate
 from bostruct.structures import from_ase
 
@@ -27,7 +28,7 @@ class ReferenceMinimum:
 
     Args:
         X: `[d]` coordinates in the space.
-        energy: Energy, eV.
+        energy: Energy, under a pressure enthalpy, eV.
         unrelaxed_energy: Energy before the relaxation with the true energy, eV.
     """
 
@@ -39,7 +40,7 @@ class ReferenceMinimum:
 def find_reference_minimum(task: Task, logs: Sequence[Log]) -> ReferenceMinimum | None:
     """Return the relaxed lowest structure of the task and its logs; None without any."""
     done = [trial for log in logs for trial in log.trial_records("done") if trial.is_known]
-    known = [(trial.X, trial.energy) for trial in done if trial.energy is not None]
+    known = [(trial.X, trial.enthalpy) for trial in done if trial.enthalpy is not None]
     if task.make_reference_structure is not None:
         known.append(_task_minimum(task, task.make_reference_structure()))
     if not known:
@@ -52,8 +53,11 @@ def find_reference_minimum(task: Task, logs: Sequence[Log]) -> ReferenceMinimum 
 
 
 def _task_minimum(task: Task, atoms: Any) -> tuple[Tensor, float]:  # noqa: ANN401 - ASE
-    """Return the reference structure of the task, `[d]`, and its energy, eV."""
-    X = task.search_space.encode(from_ase(atoms))
-    outcome = evaluate(task.evaluator, task.search_space.decode(X))
-    energy = outcome.energy if isinstance(outcome, Evaluation) else None
-    return X[0], math.inf if energy is None else energy
+    """Return the reference structure of the task, `[d]`, and its energy or enthalpy, eV."""
+    space = task.search_space
+    X = space.encode(from_ase(atoms))
+    outcome = evaluate(task.evaluator, space.decode(X))
+    if not isinstance(outcome, Evaluation) or outcome.energy is None:
+        return X[0], math.inf
+    work = float(pressure_energy(space, X)) if pressure_of(space) else 0.0
+    return X[0], outcome.energy + work

@@ -12,6 +12,7 @@ from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum
 from bostruct.campaign import Campaign, Log
 from bostruct.campaign.analysis.outcome_table import ENERGY
 from bostruct.campaign.analysis.recalibration import Recalibration
+from bostruct.campaign.enthalpy import pressure_energy, pressure_of
 from bostruct.campaign.planning.acquisition_context import acquisition_context
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.resampling import is_promising, is_relaxed, resampling_scale
@@ -64,7 +65,8 @@ def diagnose_step(
     X = reference.X.unsqueeze(0)
     with torch.no_grad():
         posterior = model.posterior(X, observation_noise=True)
-    error = reference.energy - float(posterior.mean)
+    work = float(pressure_energy(space, reference.X)) if pressure_of(space) else 0.0
+    error = reference.energy - work - float(posterior.mean)
     z = error / math.sqrt(max(float(posterior.variance), 1e-300))
     value = _acquisition_value(acquisition, campaign, reference.X)
     shortfall = (selected.acquisition or 0.0) - value
@@ -73,7 +75,8 @@ def diagnose_step(
     structures = training_structures(training, space)
     scale = resampling_scale(structures, space)
     relaxed = dict(zip(numbers, is_relaxed(structures, scale), strict=True))
-    energies = torch.tensor([trial.energy for trial in training])
+    # less the work of the reference, so that they compare with its predicted energy
+    energies = torch.tensor([trial.enthalpy for trial in training]) - work
     proposed = select_top(
         candidates,
         1,

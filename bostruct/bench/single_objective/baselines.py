@@ -26,15 +26,19 @@ from bostruct.bench.single_objective.counting_calculator import (
 from bostruct.bench.single_objective.method import empty_run, run_folder
 from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.task import Task
-from bostruct.campaign.enthalpy import has_variable_cell
+from bostruct.campaign.enthalpy import has_variable_cell, pressure_of
 from bostruct.errors import check_count
 from bostruct.runtime.rng import derive_seed, generator_for
+from bostruct.spaces import Space
 
 RELAXATION_FMAX = 0.05
 """Largest force at the end of a relaxation, eV/Å."""
 
 MAX_RELAXATION_STEPS = 300
 """Steps after which a relaxation ends; a longer one has usually fallen apart."""
+
+IN_PLANE_MASK = [1, 1, 0, 0, 0, 1]
+"""Components of the strain of layers that vary, in Voigt's order."""
 
 HOP_BOND_FRACTION = 0.4
 """Largest change of a coordinate in a hop, in bond lengths."""
@@ -99,7 +103,9 @@ class CountedSearch(ABC):
         stored = self.read(task, seed, out)
         if stored.is_finished:
             return stored
-        counted = CountingCalculator(task.evaluator, task.target_energy, self.max_evaluations)
+        counted = CountingCalculator(
+            task.evaluator, task.target_energy, self.max_evaluations, pressure_of(task.search_space)
+        )
         with seeded_numpy(derive_seed(seed, self.name, bits=32)):
             further = self._search(task, seed, counted)
         data = {"identity": self._identity(task), "energies": counted.energies, **further}
@@ -146,10 +152,25 @@ class Baseline(CountedSearch):
             X = task.start(generator_for(seed, self.name, next(starts)))
             atoms = counted.attach(space.decode(X))
             if has_variable_cell(space):
-                atoms = FrechetCellFilter(atoms)
+                atoms = FrechetCellFilter(atoms, **filter_arguments(space))
             with suppress(SearchFinished, EvaluationFailed, np.linalg.LinAlgError):
                 self.search(atoms, bond)
         return {}
+
+
+def filter_arguments(space: Space) -> dict[str, Any]:
+    """Return the arguments of ASE's filter of a cell that varies as those of a space do.
+
+    Args:
+        space: Space with a variable cell.
+    """
+    freedom = getattr(space, "freedom", None)
+    arguments: dict[str, Any] = {"scalar_pressure": pressure_of(space)}
+    if freedom is not None and freedom.is_layer:
+        arguments["mask"] = IN_PLANE_MASK
+    elif freedom is not None and not freedom.varies_shape:
+        arguments["hydrostatic_strain"] = True
+    return arguments
 
 
 def random_search(max_evaluations: int = 1000) -> Baseline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -14,10 +15,13 @@ from bostruct.bench.single_objective.run import TIMED_PARTS, EnergyPrediction, R
 from bostruct.bench.single_objective.settings import CAMPAIGN_SETTINGS, Setting
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Campaign, Log, stop
+from bostruct.campaign.enthalpy import PRESSURE_ENERGY, has_variable_cell, pressure_of
 from bostruct.campaign.log.run_folder import has_campaign
 from bostruct.campaign.records import Trial
-from bostruct.errors import LogError, check_count
+from bostruct.errors import InputError, LogError, check_count, error_message
+from bostruct.evaluators import Calculator, Evaluator
 from bostruct.runtime.rng import generator_for
+from bostruct.spaces import SupportsGenerators
 from bostruct.structures import Structures, to_ase
 
 N_START_STRUCTURES = 2
@@ -49,8 +53,20 @@ class CampaignMethod:
         return "bostruct" if self.setting.name == "default" else f"bostruct {self.setting.name}"
 
     def suits(self, task: Task) -> bool:
-        """Return True: a campaign searches every space."""
-        return True
+        """Return whether the setting makes a difference to the task.
+
+        A search without stresses does where the cell varies at no pressure, one without a move
+        or generator where the space has it.
+        """
+        space = task.search_space
+        if self.setting.without_stress and (not has_variable_cell(space) or pressure_of(space)):
+            return False
+        search = self.setting.arguments.get("search")
+        lacks = getattr(search, "exclude", ())
+        names = set(space.moves())
+        if isinstance(space, SupportsGenerators):
+            names |= set(space.generators())
+        return not self.setting.is_ablation or set(lacks) <= names
 
     def folder(self, task: Task) -> Path:
         """Return the folder of the task, or one in it for settings other than the default."""
@@ -119,7 +135,10 @@ class CampaignMethod:
             generators = (generator_for(seed, "start", k) for k in range(N_START_STRUCTURES))
             starts = [task.search_space.decode(task.start(generator)) for generator in generators]
             arguments.setdefault("initial_structures", to_ase(Structures.cat(starts)))
-        return Campaign(task.search_space, task.evaluator, **arguments)
+        evaluator = task.evaluator
+        if self.setting.without_stress:
+            evaluator = without_stress(evaluator)
+        return Campaign(task.search_space, evaluator, **arguments)
 
     def _cpu_path(self, task: Task, seed: int, out: Path) -> Path:
         return run_folder(self, task, seed, out).with_suffix(".cpu.json")
@@ -136,21 +155,39 @@ class CampaignMethod:
         steps = [s for s in log.steps() if s.kind == "model" and s.number <= last]
         return replace(
             empty_run(self, task, seed),
-            energies=tuple(trial.energy for trial in trials),
+            energies=tuple(trial.enthalpy for trial in trials),
             predictions=tuple(_energy_prediction(trial) for trial in trials),
             step_seconds=tuple(tuple(s.seconds[part] for part in TIMED_PARTS) for s in steps),
         )
 
 
+def without_stress(evaluator: Evaluator) -> Evaluator:
+    """Return a calculator that reads no stress.
+
+    Raises:
+        InputError: the evaluator is no `Calculator`.
+    """
+    if not isinstance(evaluator, Calculator):
+        condition, value = "be a Calculator for a search without stresses", type(evaluator).__name__
+        raise InputError(error_message("evaluator", condition, value))
+    silent = copy(evaluator)
+    silent.with_stress = False
+    return silent
+
+
 def _energy_prediction(trial: Trial) -> EnergyPrediction | None:
-    """Return the prediction of a trial, with NaN for invalid numbers; None without one."""
+    """Return the prediction of a trial, with NaN for invalid numbers; None without one.
+
+    Under a pressure it is that of the enthalpy.
+    """
     if trial.candidate_index is None:
         return None
+    work = trial.properties.get(PRESSURE_ENERGY, 0.0)
     mean, latent, predictive = (
         math.nan if value is None else value
         for value in (trial.mean, trial.latent_variance, trial.predictive_variance)
     )
-    return EnergyPrediction(mean, _std_or_nan(latent), _std_or_nan(predictive))
+    return EnergyPrediction(mean + work, _std_or_nan(latent), _std_or_nan(predictive))
 
 
 def _std_or_nan(variance: float) -> float:

@@ -1,6 +1,7 @@
 """ASE calculator that counts evaluations and ends the search at the target or the limit.
 
-Energy, forces and stress of one structure are one evaluation, as in a campaign.
+Energy, forces and stress of one structure are one evaluation, as in a campaign. Under a pressure
+enthalpies are counted, and end the search; to relaxations ASE's filters of cells add p V.
 """
 
 from __future__ import annotations
@@ -32,13 +33,21 @@ class CountingCalculator:
         evaluator: Evaluator of the true energy.
         target_energy: Energy at or below which the search ends, eV.
         max_evaluations: Limit of evaluations.
+        pressure: Pressure, eV/Å³.
 
     Attributes:
-        energies: Energies in the order of evaluation, eV; None where the evaluator failed.
+        energies: Energies or enthalpies in the order of evaluation, eV; None where the evaluator
+            failed.
     """
 
-    def __init__(self, evaluator: Evaluator, target_energy: float, max_evaluations: int) -> None:
-        self.evaluator = evaluator
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        target_energy: float,
+        max_evaluations: int,
+        pressure: float = 0.0,
+    ) -> None:
+        self.evaluator, self.pressure = evaluator, pressure
         self.target_energy = target_energy
         self.max_evaluations = max_evaluations
         self.energies: list[float | None] = []
@@ -100,8 +109,9 @@ class CountingCalculator:
         if isinstance(outcome, Failure) or outcome.energy is None:
             self.energies.append(None)
             raise EvaluationFailed
-        self.energies.append(outcome.energy)
-        if outcome.energy <= self.target_energy:
+        enthalpy = outcome.energy + self.pressure * float(torch.linalg.det(cell[0]).abs())
+        self.energies.append(enthalpy)
+        if enthalpy <= self.target_energy:
             raise SearchFinished
         if outcome.forces is None:
             raise EvaluationFailed

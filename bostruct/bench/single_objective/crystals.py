@@ -1,7 +1,8 @@
 """Tasks of crystals with a variable cell: noble gas, metals, ions, covalent crystals.
 
 All are searched with one set of defaults: the formula, a guess of the volume and, for ions, of the
-shortest distances are given. The potential of SiC is in matscipy, which `bostruct[bench]` installs.
+shortest distances are given. Under a pressure the reference is an enthalpy. The potential of SiC is
+in matscipy, which `bostruct[bench]` installs, CHGNet comes with `bostruct[chgnet]`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bostruct.bench.single_objective.named_tasks import emt, reference_structure
 from bostruct.bench.single_objective.task import Task
 from bostruct.evaluators import Calculator
 from bostruct.spaces import Crystal
+from bostruct.spaces.formula import parse_formula
 
 
 def lennard_jones_crystal() -> Any:  # noqa: ANN401 - ASE
@@ -65,6 +67,30 @@ def strontium_titanate() -> RigidIons:
     )
 
 
+def spinel() -> RigidIons:
+    """Return a potential of MgAl₂O₄: full charges and Buckingham, no shells.
+
+    G. V. Lewis and C. R. A. Catlow, J. Phys. C 18, 1149 (1985).
+    """
+    return RigidIons(
+        charges={"Mg": 2.0, "Al": 3.0, "O": -2.0},
+        buckingham={
+            "Mg-O": (1428.5, 0.29453, 0.0),
+            "Al-O": (1114.9, 0.3118, 0.0),
+            "O-O": (22764.0, 0.149, 27.88),
+        },
+        walls={
+            "Mg-Mg": 1.7,
+            "Al-Mg": 1.7,
+            "Al-Al": 1.7,
+            "Mg-O": 1.35,
+            "Al-O": 1.25,
+            "O-O": 1.7,
+        },
+        wall_energy=30.0,
+    )
+
+
 def tersoff_silicon_carbide() -> Any:  # noqa: ANN401 - ASE
     """Return matscipy's potential of SiC by Tersoff, Phys. Rev. B 39, 5566 (1989)."""
     from matscipy.calculators.manybody import Manybody
@@ -74,6 +100,16 @@ def tersoff_silicon_carbide() -> Any:  # noqa: ANN401 - ASE
     )
 
     return Manybody(**TersoffBrenner(Tersoff_PRB_39_5566_Si_C))
+
+
+def chgnet() -> Any:  # noqa: ANN401 - ASE
+    """Return CHGNet, a universal potential, whose weights come with its package.
+
+    B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023).
+    """
+    from chgnet.model.dynamics import CHGNetCalculator
+
+    return CHGNetCalculator(use_device="cpu")
 
 
 def _task(
@@ -86,10 +122,14 @@ def _task(
     *,
     source: str,
     min_distance: Mapping[str, float] | None = None,
+    pressure: float = 0.0,
     required_module: str = "",
+    required_extra: str = "bench",
 ) -> Task:
-    space = partial(Crystal, formula, volume=volume, min_distance=min_distance)
-    a = len(Crystal(formula, volume=volume, min_distance=min_distance).numbers)
+    space = partial(
+        Crystal, formula, volume=volume, min_distance=min_distance, pressure=pressure * GPA
+    )
+    a = len(parse_formula(formula, min_atoms=1))
     return Task(
         name,
         space,
@@ -99,8 +139,12 @@ def _task(
         source,
         partial(reference_structure, name),
         required_module=required_module,
+        required_extra=required_extra,
     )
 
+
+GPA = 1 / 160.21766208
+"""Gigapascal, eV/Å³."""
 
 CRYSTALS: Mapping[str, Task] = {
     task.name: task
@@ -143,6 +187,42 @@ CRYSTALS: Mapping[str, Task] = {
             *("sic4_crystal", "Si4C4", tersoff_silicon_carbide, 10.1, -6.164666, 0.005),
             source="zincblende, or wurtzite, of equal energy",
             required_module="matscipy",
+        ),
+        _task(
+            *("nacl4_20gpa", "Na4Cl4", sodium_chloride, 15.0, -1.922476, 0.005),
+            min_distance={"Na-Na": 2.4, "Cl-Na": 2.0, "Cl-Cl": 2.6},
+            pressure=20.0,
+            source="CsCl; rock salt is 117, B8 152 meV/atom up, B3, B10 and B33 relax to CsCl",
+        ),
+        _task(
+            *("si8_25gpa", "Si8", StillingerWeber, 15.5, -1.622302, 0.005),
+            pressure=25.0,
+            source="BC8; a structure in I4_122 is 7, bct5 62, diamond 112 meV/atom up",
+        ),
+        _task(
+            *("ti4o8_60gpa", "Ti4O8", matsui_akaogi, 8.2, -9.975126, 0.005),
+            min_distance={"Ti-Ti": 2.2, "O-Ti": 1.5, "O-O": 1.8},
+            pressure=60.0,
+            source="pyrite type; cotunnite is 25, baddeleyite 44, columbite 133 meV/atom up",
+        ),
+        _task(
+            *("spinel_crystal", "Mg2Al4O8", spinel, 9.3, -28.935478, 0.005),
+            min_distance={
+                "Mg-Mg": 2.2,
+                "Al-Mg": 2.2,
+                "Al-Al": 2.2,
+                "Mg-O": 1.6,
+                "Al-O": 1.5,
+                "O-O": 2.0,
+            },
+            source="normal spinel; the inverse one is 117 meV/atom up",
+        ),
+        _task(
+            *("tio2_chgnet", "Ti2O4", chgnet, 10.5, -9.409182, 0.005),
+            min_distance={"Ti-Ti": 2.4, "O-Ti": 1.6, "O-O": 2.0},
+            source="anatase, as of PBE; rutile is 20 meV/atom up",
+            required_module="chgnet",
+            required_extra="chgnet",
         ),
     )
 }

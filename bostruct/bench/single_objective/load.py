@@ -10,10 +10,12 @@ from bostruct.bench.single_objective.crystals import CRYSTALS
 from bostruct.bench.single_objective.matter import MATTER
 from bostruct.bench.single_objective.named_tasks import TASKS
 from bostruct.bench.single_objective.settings import (
+    ABLATIONS,
     CAMPAIGN_SETTINGS,
     WITHOUT_PREFIX,
     Setting,
     named_setting,
+    setting_names,
 )
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import campaign_file
@@ -36,14 +38,15 @@ DEFAULT_TASKS = ("lj7", "lj13", "cu15")
 
 
 def load_tasks_and_settings(
-    names: Sequence[str], setting_names: Sequence[str] = ("default",)
+    names: Sequence[str], setting_words: Sequence[str] = ("default",)
 ) -> tuple[list[Task], list[Setting]]:
     """Return tasks and settings by name, each once and in order.
 
     Args:
         names: Names of tasks, of groups of them ("all", "matter", "crystals"), or Python files with
             tasks and settings.
-        setting_names: Names of settings, predefined or in the files.
+        setting_words: Names of settings, predefined or in the files, or "ablations" for all that
+            lack one thing.
 
     Raises:
         InputError: a task, setting or file does not exist.
@@ -67,13 +70,15 @@ def load_tasks_and_settings(
             tasks.append(NAMED_TASKS[word])
     if not tasks:
         tasks = [TASKS[name] for name in DEFAULT_TASKS]
-    chosen = {name: _find_setting(name, settings) for name in setting_names}
+    each = [name for word in setting_words for name in setting_names(word)]
+    chosen = {name: _find_setting(name, settings) for name in each}
     return list(dict.fromkeys(tasks)), list(chosen.values())
 
 
 def _find_setting(name: str, settings: Mapping[str, Setting]) -> Setting:
     setting = settings.get(name) or named_setting(name)
-    return setting or settings[check_choice("effort", name, settings, f" or {WITHOUT_PREFIX}MOVE")]
+    others = f", {ABLATIONS} or {WITHOUT_PREFIX}MOVE"
+    return setting or settings[check_choice("effort", name, settings, others)]
 
 
 def _instances_of(values: Iterable[object], cls: type[T]) -> list[T]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, final
@@ -24,6 +25,8 @@ from torch import Tensor
 
 from bostruct.bench.single_objective.load import load_tasks_and_settings
 from bostruct.bench.single_objective.task import Task
+from bostruct.campaign.enthalpy import has_variable_cell, pressure_energy
+from bostruct.campaign.enthalpy_gradient import enthalpy_gradient
 from bostruct.campaign.report.export import write_structures
 from bostruct.evaluators import Failure, evaluate
 from bostruct.runtime.rng import generator_for
@@ -154,13 +157,16 @@ def _distinct(energies: list[float], tolerance: float) -> tuple[float, ...]:
 def relax(task: Task, X: Tensor, energy_tolerance: float = 1e-9) -> tuple[Tensor, float]:
     """Return coordinates `[1, d]` relaxed with the true energy, and the energy, eV.
 
-    The energy is infinite where the evaluator fails.
+    Where the cell varies atoms and cell relax together, and the enthalpy counts. The energy is
+    infinite where the evaluator fails.
 
     Args:
         task: Task.
         X: Coordinates of one structure, `[1, d]`.
         energy_tolerance: Relative decrease of the energy in an iteration below which it ends.
     """
+    if has_variable_cell(task.search_space):
+        return _relax_with_cell(task, X, energy_tolerance)
     template = task.search_space.decode(X)
     free = (~template.fixed).numpy()
 
@@ -173,19 +179,48 @@ def relax(task: Task, X: Tensor, energy_tolerance: float = 1e-9) -> tuple[Tensor
         return outcome.energy, -outcome.forces.numpy()[free].ravel()
 
     x = template.positions.numpy()[free].ravel()
-    try:
-        found = minimize(
-            value_and_gradient,
-            x,
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": MAX_ITERATIONS, "gtol": 0.0, "ftol": energy_tolerance},
-        )
-    except ArithmeticError:
+    found = _minimize(value_and_gradient, x, energy_tolerance)
+    if found is None:
         return X, math.inf
     positions = template.positions.clone()
-    positions[torch.from_numpy(free)] = torch.from_numpy(found.x.reshape(-1, 3))
-    return task.search_space.encode(replace(template, positions=positions)), float(found.fun)
+    positions[torch.from_numpy(free)] = torch.from_numpy(found[0].reshape(-1, 3))
+    return task.search_space.encode(replace(template, positions=positions)), found[1]
+
+
+def _relax_with_cell(task: Task, X: Tensor, energy_tolerance: float) -> tuple[Tensor, float]:
+    """Return coordinates `[1, d]` relaxed with the true enthalpy, and the enthalpy, eV."""
+    space = task.search_space
+
+    def value_and_gradient(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        x_now = torch.from_numpy(x).unsqueeze(0)
+        outcome = evaluate(task.evaluator, space.decode(x_now))
+        if isinstance(outcome, Failure) or outcome.energy is None or outcome.forces is None:
+            raise ArithmeticError
+        stress = None if outcome.stress is None else outcome.stress.unsqueeze(0)
+        gradient = enthalpy_gradient(space, x_now, outcome.forces, stress)
+        value = outcome.energy + float(pressure_energy(space, x_now))
+        return value, gradient[0].numpy()
+
+    found = _minimize(value_and_gradient, X[0].double().numpy(), energy_tolerance)
+    if found is None:
+        return X, math.inf
+    X_end = torch.from_numpy(found[0]).unsqueeze(0)
+    X_end = space.encode(space.decode(X_end))
+    return (X_end, found[1]) if bool(space.contains(X_end)) else (X, math.inf)
+
+
+def _minimize(
+    value_and_gradient: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]],
+    x: NDArray[np.float64],
+    energy_tolerance: float,
+) -> tuple[NDArray[np.float64], float] | None:
+    """Return the minimum by L-BFGS and its value, None where the function raises."""
+    options = {"maxiter": MAX_ITERATIONS, "gtol": 0.0, "ftol": energy_tolerance}
+    try:
+        found = minimize(value_and_gradient, x, jac=True, method="L-BFGS-B", options=options)
+    except ArithmeticError:
+        return None
+    return found.x, float(found.fun)
 
 
 def main(

@@ -70,6 +70,7 @@ class Task:
             random structure of the space, such as intact molecules.
         required_module: Python module of the calculator that bostruct does not depend on; "" for
             none.
+        required_extra: Extra of bostruct that installs it.
 
     Raises:
         InputError: the name is no name of a folder, or a number is out of range.
@@ -84,6 +85,7 @@ class Task:
     make_reference_structure: Callable[[], Any] | None = None
     make_start: Callable[[int], Any] | None = None
     required_module: str = ""
+    required_extra: str = "bench"
 
     def __post_init__(self) -> None:
         check_folder_name(self.name)

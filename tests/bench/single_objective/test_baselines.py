@@ -5,10 +5,10 @@ import pytest
 from ase.calculators.emt import EMT
 
 from bostruct.bench import Task, basin_hopping, random_search
-from bostruct.bench.single_objective.baselines import seeded_numpy
+from bostruct.bench.single_objective.baselines import filter_arguments, seeded_numpy
 from bostruct.errors import InputError, LogError
 from bostruct.evaluators import Calculator, Failure, Function
-from bostruct.spaces import Cluster
+from bostruct.spaces import Cluster, Crystal
 
 METHODS = pytest.mark.parametrize("method", [random_search, basin_hopping])
 
@@ -109,3 +109,12 @@ def test_seeded_puts_the_state_back_after_an_error():
     with pytest.raises(KeyError):
         fails()
     assert state() == before
+
+
+def test_cells_vary_as_those_of_the_space():
+    cell = [4.0, 4.0, 4.0]
+    swelling = Crystal("Cu4", cell=cell, variable="volume", pressure=0.1)
+    assert filter_arguments(Crystal("Cu4")) == {"scalar_pressure": 0.0}
+    assert filter_arguments(swelling) == {"scalar_pressure": 0.1, "hydrostatic_strain": True}
+    layer = filter_arguments(Crystal("Cu4", periodic=(True, True, False)))
+    assert layer["mask"] == [1, 1, 0, 0, 0, 1]

@@ -1,14 +1,20 @@
 import math
 
 import pytest
+from ase.calculators.emt import EMT
 
 from bostruct.bench import CampaignMethod, Setting, Task
+from bostruct.bench.single_objective.campaign_method import without_stress
+from bostruct.bench.single_objective.crystals import CRYSTALS
+from bostruct.bench.single_objective.settings import named_setting
 from bostruct.campaign import Log
 from bostruct.campaign.analysis.calibration import online_calibration
+from bostruct.campaign.enthalpy import PRESSURE_ENERGY
 from bostruct.errors import InputError, LogError, MismatchError
-from bostruct.evaluators import Function
+from bostruct.evaluators import Calculator, Function
 from bostruct.spaces import Cluster
 from tests.bench.problems import DEFAULT, PARTS, TINY, task
+from tests.campaign import crystals
 from tests.campaign.standin import GP, Draw, Points, energy
 
 
@@ -178,3 +184,37 @@ def test_refuses_a_folder_that_cannot_be_used_mid_run(tmp_path, monkeypatch):
     monkeypatch.setattr("bostruct.campaign.Campaign.run", full)
     with pytest.raises(LogError, match="no space left"):
         CampaignMethod(DEFAULT).run(task(), 0, tmp_path)
+
+
+def test_enthalpies_are_what_counts_under_a_pressure(tmp_path):
+    space = crystals.Cells(0.3)
+    squeezed = Task("squeezed", lambda: space, Calculator(EMT), -99.0)
+    setting = Setting("default", {**PARTS, "surrogate": crystals.CellsGP()})
+    run = CampaignMethod(setting, max_evaluations=6).run(squeezed, 0, tmp_path)
+    trials = Log(tmp_path / "squeezed" / "seed-000").trials()
+    work = [t.properties[PRESSURE_ENERGY] for t in trials]
+    assert run.energies == pytest.approx([t.energy + w for t, w in zip(trials, work, strict=True)])
+    assert run.predictions[-1].mean == pytest.approx(trials[-1].mean + work[-1])
+
+
+def test_stresses_may_be_left_out(tmp_path):
+    evaluator = Calculator(EMT)
+    free = Task("free", crystals.Cells, evaluator, -99.0)
+    lacks = Setting("lacks", PARTS, without_stress=True)
+    method = CampaignMethod(lacks, max_evaluations=2)
+    method.run(free, 0, tmp_path)
+    trials = Log(tmp_path / "free" / "lacks" / "seed-000").trials()
+    assert all(trial.stress is None for trial in trials)
+    assert evaluator.with_stress
+    assert method.suits(free)
+    assert not method.suits(Task("pressed", lambda: crystals.Cells(0.1), evaluator, -99.0))
+    assert not method.suits(task())
+    with pytest.raises(InputError, match="be a Calculator for a search without stresses, got Func"):
+        without_stress(Function(energy))
+
+
+def test_an_ablation_of_what_a_space_lacks_is_left_out():
+    permute = CampaignMethod(named_setting("without-permute"))
+    assert permute.suits(CRYSTALS["nacl4_crystal"])
+    assert not permute.suits(CRYSTALS["si8_crystal"])
+    assert CampaignMethod(named_setting("without-symmetric")).suits(CRYSTALS["si8_crystal"])

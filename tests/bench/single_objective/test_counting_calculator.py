@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.filters import FrechetCellFilter
 
 from bostruct.bench.single_objective.counting_calculator import (
     CountingCalculator,
@@ -91,3 +93,16 @@ def test_fixed_atoms_and_cells_are_kept():
     assert atoms.get_potential_energy() == pytest.approx(slab.get_potential_energy())
     np.testing.assert_allclose(atoms.get_forces(), slab.get_forces(), atol=1e-12)
     assert torch.equal(from_ase(atoms.copy()).fixed, from_ase(slab.copy()).fixed)
+
+
+def test_enthalpies_are_counted_under_a_pressure():
+    atoms = bulk("Cu", a=3.5)
+    counted = CountingCalculator(Calculator(EMT), -1e9, 100, pressure=0.5)
+    filtered = FrechetCellFilter(counted.attach(from_ase(atoms)), scalar_pressure=0.5)
+    atoms.calc = EMT()
+    expected = atoms.get_potential_energy() + 0.5 * atoms.get_volume()
+    assert filtered.get_potential_energy() == pytest.approx(expected)
+    assert counted.energies == pytest.approx([expected])
+    solved = CountingCalculator(Calculator(EMT), expected, 100, pressure=0.5)
+    with pytest.raises(SearchFinished):
+        solved.attach(from_ase(atoms)).get_potential_energy()

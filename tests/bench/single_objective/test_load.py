@@ -3,7 +3,9 @@ import sys
 import pytest
 
 from bostruct.bench import CAMPAIGN_SETTINGS, TASKS
+from bostruct.bench.single_objective.crystals import CRYSTALS
 from bostruct.bench.single_objective.load import load_tasks_and_settings
+from bostruct.bench.single_objective.settings import CRYSTAL_PARTS
 from bostruct.campaign import campaign_file
 from bostruct.errors import InputError
 
@@ -64,12 +66,21 @@ def test_ablations_need_no_file():
     assert setting.arguments["search"].exclude == ("permute",)
 
 
+def test_one_word_stands_for_all_ablations():
+    settings = load_tasks_and_settings(["crystals"], ["ablations", "without-stress"])[1]
+    names = [setting.name for setting in settings]
+    assert names[:2] == ["default", "without-stress"]
+    assert len(names) == len(set(names)) == 1 + len(CRYSTAL_PARTS)
+    space = CRYSTALS["nacl4_crystal"].search_space
+    assert set(CRYSTAL_PARTS) == {"stress", *space.moves(), *space.generators()} - {"random"}
+
+
 def test_refuses(write):
     with pytest.raises(InputError, match=r"`task` must be one of lj7, .* or a file"):
         load_tasks_and_settings(["lj8"])
     with pytest.raises(InputError, match="`effort` must be one of default, quick, tho"):
         load_tasks_and_settings([], ["tiny"])
-    with pytest.raises(InputError, match="or without-MOVE, got 'tiny'"):
+    with pytest.raises(InputError, match=", ablations or without-MOVE, got 'tiny'"):
         load_tasks_and_settings([], ["tiny"])
     with pytest.raises(InputError, match="must make a Task or a Setting at module lev"):
         load_tasks_and_settings([write("x = 1\n")])

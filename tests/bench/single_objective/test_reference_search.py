@@ -1,5 +1,6 @@
 import pytest
 import torch
+from ase.calculators.emt import EMT
 
 from bostruct.bench.single_objective.named_tasks import TASKS
 from bostruct.bench.single_objective.reference_search import (
@@ -8,8 +9,8 @@ from bostruct.bench.single_objective.reference_search import (
     search_reference,
 )
 from bostruct.bench.single_objective.task import Task
-from bostruct.evaluators import Function, evaluate
-from bostruct.spaces import Cluster
+from bostruct.evaluators import Calculator, Function, evaluate
+from bostruct.spaces import Cluster, Crystal
 
 
 def dimer(atoms):
@@ -56,3 +57,15 @@ def test_summary():
         "-1.000000 eV: basin hopping, 300 relaxations in 12 s, 3 walks, 2 of them there; next "
         "isomers +0.200000 eV; 1 of 2 relaxed random structures are there"
     )
+
+
+def test_crystals_relax_with_their_cell_under_the_pressure():
+    """At rest the stress is minus the pressure."""
+    space = Crystal("Cu4", pressure=0.2)
+    task = Task("cu4", lambda: space, Calculator(EMT), 0.0)
+    X, enthalpy = relax(task, task.start(torch.Generator().manual_seed(2)), 1e-13)
+    outcome = evaluate(task.evaluator, space.decode(X))
+    volume = float(torch.linalg.det(space.decode(X).cell[0]))
+    assert outcome.energy + 0.2 * volume == pytest.approx(enthalpy, abs=1e-9)
+    assert outcome.stress[:3].tolist() == pytest.approx([-0.2] * 3, abs=1e-4)
+    assert float(outcome.forces.abs().max()) < 1e-3

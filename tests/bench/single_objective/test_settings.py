@@ -28,6 +28,16 @@ def test_a_search_may_lack_something():
     assert named_setting("much") is None
 
 
+def test_a_search_may_do_without_stresses():
+    found = named_setting("without-stress")
+    assert found.without_stress
+    assert found.arguments == {}
+    both = named_setting("without-stress+strain")
+    assert both.without_stress
+    assert both.arguments["search"].exclude == ("strain",)
+    assert not named_setting("without-strain").without_stress
+
+
 def test_refuses_what_is_no_name_of_a_folder():
     with pytest.raises(InputError, match="`name` must be the name of a folder"):
         Setting("a/b")
