@@ -39,6 +39,10 @@ MAX_ENERGY_PER_ATOM = 1e6
 SYMMETRY_TOLERANCE = 1e-3
 """Largest difference of a stress matrix from its transpose, in units of its largest component."""
 
+STRESS_ROUNDING = 1e-5
+"""Difference of a stress matrix from its transpose that is rounding, eV/Å³: of a relaxed crystal a
+potential in single precision leaves as much as the stress itself."""
+
 MAX_FORCE = 1e4
 """Largest plausible force on an atom, eV/Å: ten times the force at 70 % of a bond length."""
 
@@ -330,7 +334,7 @@ def _voigt_stress(stress: NDArray[np.float64]) -> Tensor:
         ValueError: the matrix is not symmetric.
     """
     if stress.shape == (3, 3):
-        tolerance = SYMMETRY_TOLERANCE * np.abs(stress).max()
+        tolerance = STRESS_ROUNDING + SYMMETRY_TOLERANCE * np.abs(stress).max()
         if np.isfinite(stress).all() and np.abs(stress - stress.T).max() > tolerance:
             raise ValueError("a stress that is not symmetric")
         stress = ((stress + stress.T) / 2).take((0, 4, 8, 5, 2, 1))

@@ -228,6 +228,8 @@ def test_stresses_are_vectors_or_symmetric_matrices():
     matrix = np.array([[1, 6, 5], [6, 2, 4], [5, 4, 3]])
     assert torch.equal(evaluated_stress(matrix).stress, six.double())
     assert evaluated_stress(None).stress is None
+    rounded = 1e-7 * np.array([[1.0, 0.5, 0], [-0.5, 1, 0], [0, 0, 1]])  # single precision, at rest
+    assert evaluated_stress(rounded).stress.tolist() == pytest.approx([1e-7] * 3 + [0.0] * 3)
 
 
 def test_a_cluster_has_no_stress(structures):
