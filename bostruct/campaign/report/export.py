@@ -205,8 +205,9 @@ def images_to_export(
             image.info |= info
             if is_of_variable_cell(log):
                 found = summarize_crystal(from_ase(image))
-                image.info["space_group"] = found.space_group
-                image.info["space_group_number"] = found.space_group_number
+                group = "layer_group" if found.is_layer else "space_group"
+                image.info[group] = found.space_group
+                image.info[f"{group}_number"] = found.space_group_number
             images.append(image)
     return images
 

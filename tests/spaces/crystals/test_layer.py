@@ -6,9 +6,18 @@ import torch
 from ase import Atoms
 from ase.build import graphene, mx2
 from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
 
+from bostruct.campaign import Campaign
+from bostruct.campaign.log.verify import verify_log
+from bostruct.campaign.report.export import images_to_export
+from bostruct.campaign.stop import Evaluations
+from bostruct.candidates import BasinHopping
 from bostruct.errors import InputError
+from bostruct.evaluators import Calculator
 from bostruct.spaces import Crystal
 from bostruct.spaces.crystals.layer import oriented_layer
 from bostruct.structures import from_ase, to_ase
@@ -128,3 +137,25 @@ def test_what_is_no_layer_is_refused():
     four.pbc = LAYER
     with pytest.raises(InputError, match="all be C2 in the cell of the space, got C4"):
         space.encode(from_ase([four]))
+
+
+def test_a_campaign_finds_the_hexagonal_layer(tmp_path):
+    """The ground state of Lennard-Jones atoms in a plane; exports say which group it has."""
+
+    def lennard_jones():
+        return LennardJones(sigma=2.5, epsilon=0.1, rc=10.0, ro=8.0, smooth=True)
+
+    space = Crystal("Ar2", periodic=LAYER, area=7.2, thickness=0.2)
+    search = BasinHopping(n_candidates=6, n_rounds=2)
+    campaign = Campaign(space, Calculator(lennard_jones), search=search)
+    log = campaign.run(tmp_path / "run", seed=0, stop=Evaluations(5), progress=False)
+    (best,) = images_to_export(log)
+    assert best.pbc.tolist() == list(LAYER)
+    hexagonal = Atoms("Ar", cell=[2.78, 2.78, 20, 90, 90, 120], pbc=LAYER)
+    hexagonal.calc = lennard_jones()
+    filtered = FrechetCellFilter(hexagonal, mask=[1, 1, 0, 0, 0, 1])
+    BFGS(filtered, logfile=None).run(fmax=1e-4)
+    flat = 2 * hexagonal.get_potential_energy()
+    assert flat - 0.02 < best.get_potential_energy() < flat + 0.005  # it may buckle a little
+    assert "layer_group_number" in best.info
+    assert verify_log(log).is_valid
