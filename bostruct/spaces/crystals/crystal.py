@@ -14,7 +14,6 @@ from bostruct.errors import (
     InputError,
     SpaceError,
     check_count,
-    check_positive,
     check_shape,
     error_message,
 )
