@@ -190,7 +190,10 @@ class Crystal(FingerprintedStructures):
         }
         in_plane = is_layer(periodic)
         check_cell_arguments({k for k, v in given.items() if v is not None}, in_plane, variable)
-        hint = "A campaign searches cells of one size: run one for each number of formula units."
+        if not isinstance(formula, str) and isinstance(formula, Sequence):
+            hint = f"ChemicalSystem({list(formula)!r}) searches several."
+            raise InputError(error_message("formula", "be one formula", repr(formula), hint))
+        hint = f"ChemicalSystem({formula!r}, formula_units=[1, 2]) searches cells of several sizes."
         if check_count("formula_units", formula_units, hint=hint) > 1:
             formula = f"({formula}){formula_units}"
         numbers = parse_formula(formula, min_atoms=1)

@@ -4,6 +4,9 @@ For each pair of species A and B: the distances from an A to its first, second, 
 periodic images included, each column sorted over the atoms A. They depend neither on the choice of
 the cell nor on its origin or orientation, nor on the order of equal atoms, and change continuously.
 
+Those of a supercell are the same, each as often as it has cells: `repeat_fingerprint` makes the
+fingerprints of cells of several sizes comparable.
+
 A strain changes far distances most, which say little that near ones do not. So a distance d counts
 as 2 √(l d), with the cube root l of the volume per atom: near l, differences stay what they are.
 """
@@ -39,3 +42,18 @@ def crystal_fingerprint(F: Tensor, H: Tensor, numbers: Tensor, volume_per_atom: 
     atoms = [(species == k).nonzero().squeeze(-1) for k in range(len(elements))]
     columns = [nearest[:, members].sort(1).values.flatten(1) for members in atoms]
     return torch.cat(columns, -1)
+
+
+def repeat_fingerprint(fingerprint: Tensor, numbers: Tensor, n_cells: int) -> Tensor:
+    """Return the fingerprints of supercells, `[..., n_cells f]` Å.
+
+    Args:
+        fingerprint: `[..., f]` Å, of cells.
+        numbers: `[a]` atomic numbers of a cell.
+        n_cells: number of cells in a supercell.
+    """
+    counts = numbers.unique(return_counts=True)[1].tolist()
+    n_columns = fingerprint.shape[-1] // len(numbers)
+    parts = fingerprint.split([count * n_columns for count in counts], -1)
+    rows = [part.unflatten(-1, (-1, n_columns)).repeat_interleave(n_cells, -2) for part in parts]
+    return torch.cat([row.flatten(-2) for row in rows], -1)

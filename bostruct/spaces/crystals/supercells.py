@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bostruct.errors import InputError, error_message
 from bostruct.spaces.crystals.packing import reduced
+from bostruct.spaces.random_tensors import uniform
 from bostruct.structures import Structures
 from bostruct.structures.convert import suppress_spglib_warnings
 from bostruct.structures.elements import formula as formula_of
@@ -49,6 +50,28 @@ def with_atoms_of(
     return F[order].unsqueeze(0), H.unsqueeze(0)
 
 
+def random_supercells(
+    F: Tensor, H: Tensor, n_cells: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return supercells of random shapes of crystals, all their atoms cell after cell.
+
+    Args:
+        F: `[n, a, 3]` fractional coordinates.
+        H: `[n, 3, 3]` Å, cells.
+        n_cells: number of cells in a supercell.
+        generator: random number generator.
+
+    Returns:
+        fractional coordinates `[n, n_cells a, 3]`, and cells `[n, 3, 3]` Å.
+    """
+    forms = F.new_tensor(_hermite_normal_forms(n_cells))
+    choice = (uniform((len(F),), generator) * len(forms)).long().to(F.device)
+    supercells = [_repeated(f, h, form) for f, h, form in zip(F, H, forms[choice], strict=True)]
+    cells = forms[choice] @ H
+    none = F.new_zeros(0, n_cells * F.shape[1], 3)
+    return torch.stack(supercells) if supercells else none, cells
+
+
 def _resized(
     F: Tensor, H: Tensor, given: Tensor, numbers: Tensor, formula: str
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,10 +108,16 @@ def _supercell(
     longest = torch.linalg.vector_norm(cells, dim=-1).amax(-1)
     best = int((longest > longest.min() * (1 + 1e-6)).int().argmin())
     cell = choices[best] @ H
-    a, b, c = (int(choices[best][k, k]) for k in range(3))
+    return _repeated(F, H, choices[best]), cell, numbers.repeat(n_cells)
+
+
+def _repeated(F: Tensor, H: Tensor, form: Tensor) -> Tensor:
+    """Return the fractional coordinates in the supercell of a matrix in Hermite normal form."""
+    a, b, c = (int(form[k, k]) for k in range(3))
     shifts = F.new_tensor(list(itertools.product(range(a), range(b), range(c))))
     positions = (F.unsqueeze(0) + shifts.unsqueeze(1)).flatten(0, 1) @ H
-    return torch.linalg.solve(cell, positions, left=False), cell, numbers.repeat(n_cells)
+    fractional: Tensor = torch.linalg.solve(form @ H, positions, left=False)
+    return fractional
 
 
 def _hermite_normal_forms(n: int) -> list[list[list[int]]]:
