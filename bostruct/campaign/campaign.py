@@ -24,6 +24,7 @@ from bostruct.campaign.components import (
     default_surrogate,
     make_optimization_config,
 )
+from bostruct.campaign.enthalpy import pressure_of
 from bostruct.campaign.initial_structures import (
     MIN_ENERGIES,
     StructuresLike,
@@ -37,6 +38,7 @@ from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.loop import run_loop, shutdown_on_exit
 from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.records import Trial
+from bostruct.campaign.reference_entries import ReferenceEntries, read_reference_entries
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, check_final_relaxation
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations, StoppingCriterion
@@ -59,6 +61,7 @@ from bostruct.runtime.executors import InProcess, Workers
 from bostruct.runtime.interruption import TerminationError, interruptible
 from bostruct.runtime.main_guard import check_main_guard, imports_main
 from bostruct.spaces import Space
+from bostruct.spaces.space import SupportsCompositions
 from bostruct.structures.energy_labels import EnergyLabels
 from bostruct.surrogates import Surrogate
 
@@ -93,7 +96,8 @@ class Campaign:
             reads none. Stresses are of use in spaces whose cell varies.
         n_initial: Number of random structures before the first surrogate; by default as many as
             `initial_structures` lack of two energies; with objectives, of two more than twice
-            the number of elements.
+            the number of elements; where compositions vary, of two more than the ends of the hull,
+            which come first.
         batch_size: Number of structures selected in a step.
         final_relaxation: Relaxation of the best structures with the evaluator at the end of `run`.
         keep: Working folders of evaluations that stay on disk: "failed", "all" or "none"; no part
@@ -104,6 +108,10 @@ class Campaign:
             properties ("energy" is one of them) or that the space knows. The campaign searches
             their Pareto front; see `bostruct.Objective`.
         constraints: Bounds that structures on the front keep.
+        references: Phases of known energy that the convex hull is drawn to beside the structures
+            of the campaign, by the same evaluator: energies in eV per atom by formula, as in
+            {"Cu": -3.72}, under a pressure enthalpies; crystals with energies, as
+            `initial_structures`; or entries of pymatgen. Nothing is learnt from them.
 
     Raises:
         InputError: a component lacks a method or a description, components do not fit together,
@@ -130,6 +138,7 @@ class Campaign:
         keep: KeepFolders = "failed",
         objectives: Sequence[Objective] | None = None,
         constraints: Sequence[Constraint] | None = None,
+        references: object = None,
     ) -> None:
         config = make_optimization_config(objectives, constraints)
         default = MIN_ENERGIES if config is None else 2 * len(space.numbers) + MIN_ENERGIES
@@ -143,7 +152,12 @@ class Campaign:
             batch_size=check_count("batch_size", batch_size),
             final_relaxation=check_final_relaxation(final_relaxation, evaluator),
             optimization_config=config,
+            references=_read_references(references, space),
         )
+        hull = components.initial_hull
+        if hull is not None and n_initial is None:
+            default += len(hull.missing_members())
+            components = replace(components, n_initial=default)
         if initial_structures is not None:
             objectives_of_space = components.learned_objectives
             initial_data = read_initial_structures(
@@ -162,7 +176,7 @@ class Campaign:
         self.components = components
         self.executor = check_executor(executor)
         self.keep = check_choice("keep", keep, get_args(KeepFolders))
-        self._stop = check_stop(Evaluations(100) if stop is None else stop, config)
+        self._stop = check_stop(Evaluations(100) if stop is None else stop, config, space)
         self._session: Session | None = None
         self._folder: Path | None = None
 
@@ -464,7 +478,7 @@ class Campaign:
         executor = check_executor(executor) or self.executor or InProcess()
         check_main_guard(isinstance(executor, Workers) or imports_main(executor))
         stop = self.stop if stop is None else stop
-        check_stop(stop, self.components.optimization_config)
+        check_stop(stop, self.components.optimization_config, self.space)
         with (
             interruptible(),
             self.open(folder, seed, device),
@@ -474,6 +488,21 @@ class Campaign:
             reason = run_loop(self._open_session, executor, stop, line, self.keep)
             self.close("finished", reason)
         return self.log
+
+
+def _read_references(references: object, space: Space) -> ReferenceEntries | None:
+    """Return the reference entries of a campaign; None without any.
+
+    Raises:
+        InputError: the space has no crystals of one or several compositions, or an entry is none.
+    """
+    if references is None:
+        return None
+    if not isinstance(space, SupportsCompositions):
+        condition, value = "come with a ChemicalSystem", f"a {type(space).__name__}"
+        hint = "Energies above a hull are compared where compositions or sizes vary."
+        raise InputError(error_message("references", condition, value, hint))
+    return read_reference_entries(references, space.numbers, pressure_of(space))
 
 
 def _status_after(error_type: type[BaseException], error: object) -> tuple[str, str]:

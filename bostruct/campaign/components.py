@@ -13,9 +13,11 @@ from torch import Tensor
 
 from bostruct.acquisition import Acquisition, LowerConfidenceBound, ParetoProbabilityOfImprovement
 from bostruct.campaign.analysis.outcome_table import ENERGY
+from bostruct.campaign.energy_above_hull import SystemHull
 from bostruct.campaign.enthalpy import check_pressure_supported
 from bostruct.campaign.initial_structures import InitialData
 from bostruct.campaign.learned_objectives import LearnedObjectives
+from bostruct.campaign.reference_entries import ReferenceEntries
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
 from bostruct.campaign.stop import StoppingCriterion, check_criterion_suits_goals
 from bostruct.candidates import (
@@ -30,6 +32,7 @@ from bostruct.evaluators import Evaluator
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.spaces import DiscreteSpace, Space, SupportsRegion
+from bostruct.spaces.space import SupportsCompositions
 from bostruct.structures import SYMBOLS
 from bostruct.surrogates import (
     GP,
@@ -106,6 +109,7 @@ class CampaignComponents:
         initial_data: The structures that the user gave.
         final_relaxation: The relaxation of the best structures at the end.
         optimization_config: Objectives and constraints; None for a low energy.
+        references: Phases of known enthalpy that belong to the convex hull.
     """
 
     space: Space
@@ -118,6 +122,7 @@ class CampaignComponents:
     initial_data: InitialData | None = None
     final_relaxation: FinalRelaxation | None = None
     optimization_config: OptimizationConfig | None = None
+    references: ReferenceEntries | None = None
 
     def __post_init__(self) -> None:
         for name, method in REQUIRED_METHODS.items():
@@ -153,6 +158,11 @@ class CampaignComponents:
         config = self.optimization_config
         return None if config is None else LearnedObjectives(config, self.space)
 
+    @cached_property
+    def initial_hull(self) -> SystemHull | None:
+        """The convex hull before any trial; None where the energy itself is minimized."""
+        return SystemHull.from_references(self.space, self.references)
+
     def with_region_of(self, description: Mapping[str, Any]) -> CampaignComponents:
         """Return the components as a campaign was started with them by an earlier version.
 
@@ -170,7 +180,7 @@ class CampaignComponents:
         """Return what identifies the campaign, ready for JSON; without components it has not."""
         components = {name: getattr(self, name).description() for name in REQUIRED_METHODS}
         components |= {"n_initial": self.n_initial, "batch_size": self.batch_size}
-        for name in ("initial_data", "final_relaxation", "optimization_config"):
+        for name in ("initial_data", "final_relaxation", "optimization_config", "references"):
             component = getattr(self, name)
             if component is not None:
                 components[name] = component.description()
@@ -363,7 +373,9 @@ def check_component(name: str, component: object, method: str) -> None:
 
 
 def check_stop(
-    stop: object, optimization_config: OptimizationConfig | None = None
+    stop: object,
+    optimization_config: OptimizationConfig | None = None,
+    space: Space | None = None,
 ) -> StoppingCriterion:
     """Return the stopping criterion, checked.
 
@@ -374,7 +386,8 @@ def check_stop(
         way_out = "For example bostruct.stop.Evaluations(100)."
         kind = type(stop).__name__
         raise InputError(error_message("stop", "be a stopping criterion", kind, way_out))
-    check_criterion_suits_goals(stop, optimization_config)
+    has_compositions = isinstance(space, SupportsCompositions)
+    check_criterion_suits_goals(stop, optimization_config, has_compositions)
     return stop
 
 

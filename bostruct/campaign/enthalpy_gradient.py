@@ -1,9 +1,9 @@
 """Gradient of the enthalpy by the coordinates of a space, from forces and stresses.
 
 Notation
-    P, C   [b, a, 3], [b, 3, 3]   positions and cells at X
-    f, σ   [b, a, 3], [b, 3, 3]   forces and stresses
-    V      [b]                    volumes
+    P, C   [n, 3], [b, 3, 3]   positions and cells at X
+    f, σ   [n, 3], [b, 3, 3]   forces and stresses
+    V      [b]                 volumes
     dH = -Σ f · d(P C⁻¹) C + V Σ σ (C⁻¹ dC) + p dV
 
 The first two terms are the energy at fixed cell and at fixed fractional coordinates.
@@ -25,16 +25,16 @@ def enthalpy_gradient(space: Space, X: Tensor, forces: Tensor, stress: Tensor | 
     Args:
         space: Space with a variable cell.
         X: `[b, d]` coordinates.
-        forces: `[b a, 3]` eV/Å.
+        forces: `[n, 3]` eV/Å, of all atoms.
         stress: `[b, 6]` eV/Å³ in Voigt order; None for the gradient at fixed cells.
     """
     with torch.enable_grad():
         leaf = X.detach().requires_grad_()
         structures = space.decode(leaf)
-        b, C = len(structures), structures.cell
-        P = structures.positions.reshape(b, -1, 3)
-        C0, f = C.detach(), forces.to(C).reshape(b, -1, 3)
-        value = -(f * ((P @ torch.linalg.inv(C)) @ C0)).sum()
+        C, index = structures.cell, structures.index
+        P = structures.positions.unsqueeze(1)
+        C0, f = C.detach(), forces.to(C)
+        value = -(f * (P @ (torch.linalg.inv(C) @ C0)[index]).squeeze(1)).sum()
         if stress is not None:
             volume = torch.linalg.det(C).abs()
             sigma = from_voigt(stress.to(C))

@@ -35,7 +35,7 @@ from bostruct.evaluators.base import cell_volume, check_evaluation, evaluation_l
 from bostruct.spaces import DiscreteSpace, Space
 from bostruct.spaces.connectivity import widest_gap
 from bostruct.spaces.crystals.layer import oriented_layer
-from bostruct.spaces.space import SupportsCellBounds
+from bostruct.spaces.space import SupportsCellBounds, SupportsCompositions
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase, to_ase
 from bostruct.structures.constrained_forces import NET_FORCE_CONSTRAINTS, changes_energy
 from bostruct.structures.elements import formula
@@ -316,7 +316,7 @@ def _check_elements(structures: Structures, space: Space, label: str) -> None:
         InputError: the elements are not those of the space.
     """
     expected, numbers = sorted(space.numbers.tolist()), sorted(structures.numbers.tolist())
-    if isinstance(space, DiscreteSpace):
+    if isinstance(space, DiscreteSpace | SupportsCompositions):
         foreign = sorted(set(numbers) - set(expected))
         if foreign:
             symbols = ", ".join(SYMBOLS[z] for z in expected)

@@ -39,7 +39,7 @@ class ProgressLine:
             else:
                 self._log = console
         self._n_evaluations = 0
-        self._energies: list[float] | None = []  # None with objectives
+        self._energies: list[float] | None = []  # None with objectives, or with a hull
 
     def __enter__(self) -> Self:
         if self._status is not None:
@@ -67,8 +67,8 @@ class ProgressLine:
             self._status.update(escape(visible_text(text)))
         self._n_evaluations = len(progress.energies)
         energies = (*progress.energies, progress.lowest_initial_energy)
-        has_objectives = progress.front_history is not None
-        self._energies = None if has_objectives else [e for e in energies if e is not None]
+        has_no_lowest = progress.front_history is not None or progress.has_hull
+        self._energies = None if has_no_lowest else [e for e in energies if e is not None]
 
     def add_result(self, trial: Trial, result: Evaluation | Failure, doubt: str = "") -> None:
         """Show the result of a trial, where there is no terminal.
@@ -135,6 +135,8 @@ def progress_text(progress: Progress, remaining: int | None, best_name: str = ""
         front = progress.front_history(count)
         text += f", front {front.n_front}, feasible {front.n_feasible}, "
         text += f"hypervolume {front.hypervolume:.4g}"
+    elif best is not None and progress.has_hull:
+        text += f", hull lowered last at {best + 1}"
     elif best is not None:
         text += f", best {progress.energies[best]:.4f} eV at {best + 1}"
         text += f" ({best_name})" if best_name else ""

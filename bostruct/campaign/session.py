@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from itertools import takewhile
 from statistics import median
 from typing import final
@@ -18,6 +18,7 @@ from torch import Tensor
 from bostruct.campaign.analysis.hypervolume_history import FrontState, front_state
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
+from bostruct.campaign.energy_above_hull import add_to_hull, mean_hull_history
 from bostruct.campaign.enthalpy import (
     has_variable_cell,
     missing_stress_message,
@@ -111,7 +112,9 @@ class Session:
             number=len(steps),
             q=q,
             effort=choose_effort(self.components.search, trials, steps),
-            kappa_factor=adapt_kappa_factor(trials, self._columns) if is_adaptive else 1.0,
+            kappa_factor=adapt_kappa_factor(trials, self._columns, self.components.initial_hull)
+            if is_adaptive
+            else 1.0,
             radius_factors=radius_factors,
             recalibrations=recalibrations(self.components, trials, self._columns),
             columns=self._columns_with_radii(radius_factors),
@@ -222,7 +225,8 @@ class Session:
         factors = logged_radius_factors(steps)
         columns = self._columns_with_radii(factors)
         space = with_radius_factors(self.components.space, factors)
-        return RelaxationQueue(final_relaxation, space, steps, trials, columns)
+        references = self.components.references
+        return RelaxationQueue(final_relaxation, space, steps, trials, columns, references)
 
     def start_evaluations(self, trials: Sequence[Trial]) -> list[Trial]:
         """Record that evaluations begin; return the trials with structures."""
@@ -359,10 +363,19 @@ class Session:
         if self.writer.step_numbers("initial_data"):
             done = self.writer.trial_records("done")
             initial = [t.enthalpy for t in done if t.is_initial_data and t.is_known]
+        energies = self._columns.each("known energy", evaluated, _known_energy)
+        first_hull = self.components.initial_hull
+        if first_hull is not None:
+            given = [t for t in self.writer.trial_records("done") if t.is_initial_data]
+            hull = functools.reduce(add_to_hull, given, first_hull)
+            initial = [hull.mean_energy if hull.is_complete else None]
+            energies = self._columns.cached(
+                ("mean hull", len(given)), evaluated, lambda: mean_hull_history(evaluated, hull)
+            )
         relaxation_steps = self.writer.step_numbers("relaxation")
         model_steps = self.writer.step_numbers("model")
         return Progress(
-            energies=tuple(self._columns.each("known energy", evaluated, _known_energy)),
+            energies=tuple(energies),
             seconds=seconds,
             relaxation_indices=frozenset(
                 [i for i, trial in enumerate(evaluated) if trial.step in relaxation_steps]
@@ -376,6 +389,7 @@ class Session:
             front_history=self._front_history(),
             n_consecutive_failures=self._n_consecutive_failures,
             n_failed=sum(self._columns.each("is failed", evaluated, _is_failed)),
+            has_hull=first_hull is not None,
         )
 
     def _evaluated_trials(self) -> list[Trial]:
@@ -392,13 +406,13 @@ class Session:
         if config is None:
             return None
 
-        @cache
+        @functools.cache
         def trials_and_reference() -> tuple[list[Trial], Tensor | None]:
             trials = sorted(writer.trial_records(*FINISHED_STATES), key=_is_evaluated)
             Y = self._front_columns[0].outcomes(trials, config)
             return trials, resolve_reference_point(Y, writer.steps(), config)[0]
 
-        @cache
+        @functools.cache
         def front_after(n: int) -> FrontState:
             trials, reference = trials_and_reference()
             n_later = max(0, sum(map(_is_evaluated, trials)) - n)

@@ -27,7 +27,8 @@ class Progress:
     Args:
         energies: Energies, or enthalpies under a pressure, of the finished evaluations in order,
             eV; None for failures, and for results that are doubted or retracted; NaN where an
-            evaluation returned other outcomes only. Initial data are no evaluations.
+            evaluation returned other outcomes only. Initial data are no evaluations. Where
+            compositions vary, the mean of the convex hull after each evaluation, eV per atom.
         seconds: Wall time since the start of this run.
         relaxation_indices: Indices of evaluations in final relaxations.
         lowest_initial_energy: Lowest energy of the initial data, eV; None without any.
@@ -36,6 +37,7 @@ class Progress:
             present reference point, computed on demand; None in a campaign without objectives.
         n_consecutive_failures: Number of failures since the last result of this session.
         n_failed: Number of failed evaluations.
+        has_hull: True where the energies are those of a convex hull.
     """
 
     energies: tuple[float | None, ...] = ()
@@ -46,6 +48,7 @@ class Progress:
     front_history: Callable[[int], FrontState] | None = None
     n_consecutive_failures: int = 0
     n_failed: int = 0
+    has_hull: bool = False
 
     @property
     def best_index(self) -> int | None:
@@ -169,12 +172,13 @@ class EnergyReached(StoppingCriterion):
 class NoImprovement(StoppingCriterion):
     """Criterion on the number of evaluations since the lowest energy last decreased.
 
+    Where compositions vary, it is the mean of the convex hull over the formulas of the space.
     Initial data count for the lowest energy. Final relaxations count for the lowest energy and not
     for the number.
 
     Args:
         patience: Number of evaluations without improvement, failed ones included.
-        min_improvement: Smallest decrease that is an improvement, eV; None for a thousandth of the
+        min_improvement: Smallest decrease that is an improvement, eV, or eV per atom; None for a thousandth of the
             difference between the median and the lowest energy so far.
     """
 
@@ -315,17 +319,20 @@ class FeasibleStructures(StoppingCriterion):
 
 
 def check_criterion_suits_goals(
-    criterion: StoppingCriterion, optimization_config: OptimizationConfig | None
+    criterion: StoppingCriterion,
+    optimization_config: OptimizationConfig | None,
+    has_compositions: bool = False,
 ) -> None:
     """Refuse criteria on results that a campaign does not have.
 
     Args:
         criterion: Stopping criterion; criteria of other classes are not checked.
         optimization_config: Objectives and constraints of the campaign, if any.
+        has_compositions: True where the energy above a convex hull is minimized.
 
     Raises:
-        InputError: a criterion on energies with objectives, on fronts without, or on constraints
-            where there are none.
+        InputError: a criterion on energies with objectives, on fronts without, on constraints where
+            there are none, or on one energy where compositions vary.
     """
     for each in _criteria(criterion):
         if optimization_config is not None and isinstance(each, EnergyReached | NoImprovement):
@@ -336,6 +343,9 @@ def check_criterion_suits_goals(
         ):
             condition = "be a criterion for energies in a campaign without objectives"
             hint = "NoImprovement, EnergyReached, Evaluations and WallTime are."
+        elif has_compositions and isinstance(each, EnergyReached):
+            condition = "be another criterion where compositions or sizes vary"
+            hint = "Each has an energy of its own: NoImprovement, Evaluations and WallTime do."
         elif (
             isinstance(each, FeasibleStructures)
             and optimization_config

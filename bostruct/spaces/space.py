@@ -226,6 +226,37 @@ class SupportsCellBounds(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsCompositions(Protocol):
+    """A space of structures of several compositions or sizes: members of one formula each.
+
+    A campaign minimizes their energy above the convex hull.
+    """
+
+    @property
+    def compositions(self) -> Tensor:
+        """The fraction of each element in each member, `[m, s]`, in order of `numbers`."""
+        ...
+
+    @property
+    def atom_counts(self) -> Tensor:
+        """The number of atoms of each member, `[m]` int64."""
+        ...
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """The formula of each member."""
+        ...
+
+    def member_index(self, X: Tensor) -> Tensor:
+        """Return the number of the member at X `[..., d]`, `[...]` int64."""
+        ...
+
+    def sample_members(self, members: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a random structure of each of some members `[n]`, `[n, d]`."""
+        ...
+
+
 def check_member_range(size: int | None, start: int, stop: int) -> int:
     """Return the size of a space if it has members `start` to `stop`.
 

@@ -1,4 +1,4 @@
-"""Best trials of a campaign by energy, or enthalpy, without doubts and duplicates."""
+"""Best trials of a campaign without doubts and duplicates."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from bostruct.campaign.atom_matching import is_duplicate
+from bostruct.campaign.energy_above_hull import SystemHull, trial_ranks
 from bostruct.campaign.records import Trial
 from bostruct.spaces import Space
-
-
-def believed_enthalpy(trial: Trial) -> float:
-    """Return the enthalpy of a trial, eV; infinity without one, or with a doubt about it."""
-    return math.inf if trial.enthalpy is None or trial.doubt else trial.enthalpy
 
 
 def best_trials(
     trials: Sequence[Trial],
     count: int,
     space: Space | None,
-    enthalpies: Sequence[float] | None = None,
+    ranks: Sequence[float] | None = None,
+    hull: SystemHull | None = None,
 ) -> list[Trial]:
     """Return the trials of the best structures, best first, without doubts and duplicates.
 
@@ -29,9 +26,10 @@ def best_trials(
         trials: Trials in the order of their numbers, of which those with an energy count.
         count: Maximum number of structures.
         space: Space that tells duplicates; None keeps them.
-        enthalpies: `believed_enthalpy` of each trial, where it is at hand.
+        ranks: `trial_ranks` of the trials, where they are at hand.
+        hull: Hull of all trials, where the energy above it is minimized.
     """
-    ranked = np.array([believed_enthalpy(t) for t in trials] if enthalpies is None else enthalpies)
+    ranked = np.array(trial_ranks(trials, hull) if ranks is None else ranks)
     best: list[Trial] = []
     for i in ranked.argsort(kind="stable").tolist():
         if len(best) == count or ranked[i] == math.inf:

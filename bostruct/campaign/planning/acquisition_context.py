@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -12,6 +13,7 @@ from bostruct.acquisition import AcquisitionContext
 from bostruct.campaign.analysis.outcome_table import ENERGY
 from bostruct.campaign.analysis.recalibration import NO_RECALIBRATION, Recalibration
 from bostruct.campaign.components import CampaignComponents
+from bostruct.campaign.energy_above_hull import SystemHull, add_to_hull, atoms_of
 from bostruct.campaign.enthalpy import pressure_energy, pressure_of
 from bostruct.campaign.planning.posterior_tensors import PREDICTION_CHUNK_SIZE, evaluate_in_chunks
 from bostruct.campaign.planning.step_context import StepContext
@@ -19,6 +21,7 @@ from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import Trial
 from bostruct.runtime.rng import derive_seed
 from bostruct.surrogates import FittedModel, TrainingData
+from bostruct.surrogates.botorch_models.affine_model import AffineModel
 from bostruct.surrogates.botorch_models.offset_model import OffsetModel
 from bostruct.surrogates.botorch_models.recalibrated_model import RecalibratedModel
 
@@ -31,7 +34,7 @@ def acquisition_context(
     Args:
         step: The step.
         model: The model fitted to the energies.
-        data: The training data, with enthalpies as Y.
+        data: The training data, with values of `goal_data` as Y.
         known: The trials that they are of.
     """
     seed = derive_seed(step.seed, step.number, "acquisition", bits=31)
@@ -39,7 +42,7 @@ def acquisition_context(
     if objectives is None:
         energies = data.Y.squeeze(-1)
         return AcquisitionContext(
-            enthalpy_model(step, recalibrated_model(step, model, (ENERGY,))),
+            goal_model(step, recalibrated_model(step, model, (ENERGY,)), known),
             X_baseline=data.X,
             Y=energies,
             best_f=float(energies.min()),
@@ -86,6 +89,58 @@ def enthalpy_model(step: StepContext, model: FittedModel) -> FittedModel:
     """Return a model of the energy as one of the enthalpy; itself where there is no pressure."""
     space = step.components.space
     return OffsetModel(model, partial(pressure_energy, space)) if pressure_of(space) else model
+
+
+def hull_of_known(step: StepContext, known: Sequence[Trial]) -> SystemHull | None:
+    """Return the convex hull of known trials; None where the energy itself is minimized."""
+    first = step.components.initial_hull
+    return None if first is None else step.columns.fold("hull", known, add_to_hull, first)
+
+
+def goal_model(
+    step: StepContext, model: FittedModel, known: Sequence[Trial], *, per_cell: bool = False
+) -> FittedModel:
+    """Return a model of the energy as one of what the campaign minimizes.
+
+    That is the enthalpy, or the energy above the hull of the known trials, eV per atom.
+
+    Args:
+        step: The step.
+        model: The model of the energy.
+        known: The trials with a result.
+        per_cell: True for the energy of a whole cell above the hull, eV.
+    """
+    model, hull = enthalpy_model(step, model), hull_of_known(step, known)
+    if hull is None:
+        return model
+    space, h = hull.space, hull.member_energies
+
+    def scale_and_shift(X: Tensor) -> tuple[Tensor, Tensor]:
+        n = atoms_of(space, X)
+        above = -h.to(X)[space.member_index(X)]
+        return (torch.ones_like(n), n * above) if per_cell else (1 / n, above)
+
+    return AffineModel(model, scale_and_shift)
+
+
+def goal_data(
+    step: StepContext, data: TrainingData, known: Sequence[Trial], *, per_cell: bool = False
+) -> TrainingData:
+    """Return training data of the enthalpy with what the campaign minimizes as Y.
+
+    Args:
+        step: The step.
+        data: The data, of the known trials.
+        known: The trials with a result.
+        per_cell: True for the energy of a whole cell above the hull, eV.
+    """
+    hull = hull_of_known(step, known)
+    if hull is None:
+        return data
+    n = atoms_of(hull.space, data.X).unsqueeze(-1)
+    h = hull.member_energies.to(data.X)[hull.space.member_index(data.X)].unsqueeze(-1)
+    above = data.Y / n - h
+    return replace(data, Y=n * above if per_cell else above)
 
 
 def recalibrations(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol, Self, runtime_checkable
 
 from bostruct.campaign.analysis.z_scores import z_score
+from bostruct.campaign.energy_above_hull import SystemHull, atoms_of
 from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import Trial
 
@@ -34,7 +35,9 @@ class SupportsKappaScaling(Protocol):
         ...
 
 
-def adapt_kappa_factor(trials: Sequence[Trial], columns: TrialColumns | None = None) -> float:
+def adapt_kappa_factor(
+    trials: Sequence[Trial], columns: TrialColumns | None = None, hull: SystemHull | None = None
+) -> float:
     """Return the factor on the weight of the uncertainty in the next step.
 
     An energy more than one σ above its prediction, and no improvement, means that
@@ -44,8 +47,12 @@ def adapt_kappa_factor(trials: Sequence[Trial], columns: TrialColumns | None = N
     Args:
         trials: All trials so far, in the order asked.
         columns: Columns of the trials, kept from the step before.
+        hull: Hull before any trial, where an improvement is an energy below it; None where it is
+            one below the lowest.
     """
     columns = columns or TrialColumns()
+    if hull is not None:
+        return columns.fold("kappa", trials, _adapt_to_hull, (INITIAL_KAPPA_FACTOR, hull))[0]
     return columns.fold("kappa", trials, _adapt, (INITIAL_KAPPA_FACTOR, math.inf))[0]
 
 
@@ -54,9 +61,22 @@ def _adapt(state: tuple[float, float], trial: Trial) -> tuple[float, float]:
     factor, best = state
     if trial.enthalpy is None or trial.doubt:
         return state
-    z = z_score(trial)
-    sigma = math.sqrt(trial.predictive_variance or 0.0)
-    if z is not None and trial.enthalpy >= best - MIN_IMPROVEMENT * sigma:
-        factor *= DECREASE_FACTOR if z > 1 else INCREASE_FACTOR
-        factor = min(max(factor, KAPPA_FACTOR_RANGE[0]), KAPPA_FACTOR_RANGE[1])
-    return factor, min(best, trial.enthalpy)
+    return _next_factor(factor, trial, trial.enthalpy - best), min(best, trial.enthalpy)
+
+
+def _adapt_to_hull(state: tuple[float, SystemHull], trial: Trial) -> tuple[float, SystemHull]:
+    """Return the factor and the hull after a trial."""
+    factor, hull = state
+    if trial.enthalpy is None or trial.doubt:
+        return state
+    above = hull.energy_above(trial) * float(atoms_of(hull.space, trial.X))
+    return _next_factor(factor, trial, above), hull.with_trial(trial)
+
+
+def _next_factor(factor: float, trial: Trial, above: float) -> float:
+    """Return the factor after a trial whose enthalpy is by so much above the best one, eV."""
+    z, sigma = z_score(trial), math.sqrt(trial.predictive_variance or 0.0)
+    if z is None or above < -MIN_IMPROVEMENT * sigma:
+        return factor
+    factor *= DECREASE_FACTOR if z > 1 else INCREASE_FACTOR
+    return min(max(factor, KAPPA_FACTOR_RANGE[0]), KAPPA_FACTOR_RANGE[1])

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from bostruct.campaign.analysis.best_trials import believed_enthalpy, best_trials
+from bostruct.campaign.analysis.best_trials import best_trials
 from bostruct.campaign.analysis.energy_comparison import N_COMPARED, EnergyComparison
+from bostruct.campaign.energy_above_hull import SystemHull, believed_enthalpy, trial_ranks
 from bostruct.campaign.log.posterior_file import to_cpu
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Trial
@@ -36,6 +37,7 @@ def posterior_tensors(
     selected: Sequence[int],
     known: Sequence[Trial],
     training_trials: Sequence[int],
+    hull: SystemHull | None = None,
 ) -> dict[str, Tensor]:
     """Return what is logged of a posterior, on the CPU.
 
@@ -46,6 +48,7 @@ def posterior_tensors(
         selected: The rows of those selected.
         known: The trials that the model was fitted to.
         training_trials: The numbers of these trials.
+        hull: The hull of these trials, where the energy above it is minimized.
     """
     tensors = {f"model.{name}": value for name, value in model.state().items()}
     probe = step.components.space.sample(N_PROBE_STRUCTURES, generator_for(step.seed, "probe"))
@@ -56,8 +59,9 @@ def posterior_tensors(
     ]
     if step.components.learned_objectives is None:
         predictions = [values.squeeze(-1) for values in predictions]
-        enthalpies = step.columns.each("believed enthalpy", known, believed_enthalpy)
-        best = best_trials(known, N_COMPARED, step.components.space, enthalpies)
+        ranks = step.columns.each("believed enthalpy", known, believed_enthalpy)
+        ranks = ranks if hull is None else trial_ranks(known, hull)
+        best = best_trials(known, N_COMPARED, step.components.space, ranks)
         X = torch.stack(
             [*(trial.X.to(candidates.X) for trial in best), *candidates.X[list(selected)]]
         )

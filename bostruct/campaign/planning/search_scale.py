@@ -6,6 +6,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from bostruct.campaign.components import CandidateSearch
 from bostruct.campaign.planning.step_context import StepContext
+from bostruct.spaces.space import SupportsCompositions
 from bostruct.structures.problem_scale import ProblemScale
 
 
@@ -37,8 +38,11 @@ def scaled_search(step: StepContext, scale: ProblemScale | None) -> CandidateSea
     if not isinstance(search, SupportsScale):
         return search
     is_energy = getattr(step.acquisition, "has_energy_values", False)
+    space = step.components.space
     value_scale = scale.energy if is_energy and scale is not None else 1.0
-    radii = step.components.space.atomic_radii
+    if is_energy and isinstance(space, SupportsCompositions):  # values are energies per atom
+        value_scale /= int(space.atom_counts.max())
+    radii = space.atomic_radii
     length = 2 * float(radii.mean()) if scale is None else scale.length
     scaled: CandidateSearch = search.with_scale(value_scale, length)
     return scaled

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from bostruct.campaign.energy_above_hull import SystemHull
 from bostruct.campaign.initial_structures import InitialData
 from bostruct.campaign.learned_objectives import LearnedObjectives
 from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.planning.acquisition_context import (
     acquisition_context,
-    enthalpy_model,
+    goal_data,
+    goal_model,
+    hull_of_known,
     search_ranking,
 )
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
@@ -60,8 +63,13 @@ def plan_step(step: StepContext, trials: Sequence[Trial]) -> PlannedStep:
     n_random = step.components.n_initial if first else step.q
     known = step.columns.known(trials)
     data = training_data(step, known) if known else None
-    if data is None or not has_enough_values(data) or (first and len(X_initial) + n_random):
-        return _random_step(step, trials, X_initial, n_random)
+    is_first = first and len(X_initial) + n_random
+    hull = hull_of_known(step, known)
+    lacks_end = hull is not None and not hull.is_complete
+    if lacks_end:
+        n_random = max(n_random, step.q)
+    if data is None or not has_enough_values(data) or is_first or lacks_end:
+        return _random_step(step, trials, X_initial, n_random, hull)
     with seeded_global_rng(step.device, step.seed, step.number, "global"):
         return _model_step(step, trials, known, data, start)
 
@@ -87,12 +95,28 @@ def initial_data_step(
 
 
 def _random_step(
-    step: StepContext, trials: Sequence[Trial], X_initial: Tensor, n_random: int
+    step: StepContext,
+    trials: Sequence[Trial],
+    X_initial: Tensor,
+    n_random: int,
+    hull: SystemHull | None = None,
 ) -> PlannedStep:
-    """Return a step of the user's structures and random ones, without a model."""
+    """Return a step of the user's structures and random ones, without a model.
+
+    The random ones begin with the ends of the hull that have no energy and are not pending.
+    """
     start, objectives = time.perf_counter(), step.components.learned_objectives
     excluded = torch.cat([step.columns.coordinates(trials), X_initial]) if trials else X_initial
-    X = sample_new(step.components.space, n_random, step.generator_for("initial"), excluded)
+    space, generator = step.components.space, step.generator_for("initial")
+    X = sample_new(space, n_random, generator, excluded)
+    if hull is not None:
+        asked = torch.cat(
+            [X_initial, *(t.X.unsqueeze(0) for t in trials if t.state in OPEN_STATES)]
+        )
+        pending = set(hull.space.member_index(asked).tolist())
+        ends = [m for m in hull.missing_members() if m not in pending][:n_random]
+        X = torch.cat([hull.space.sample_members(torch.tensor(ends).long(), generator), X])
+        X = X[:n_random]
     X, n = torch.cat([X_initial, X]), len(X_initial)
     return PlannedStep(
         step=step.number,
@@ -112,7 +136,8 @@ def _model_step(
     model = fit_surrogate(step.components.surrogate, data, space)
     fitted = synchronized_time(step.device)
     data = with_enthalpies(step, data)
-    context = acquisition_context(step, model, data, known)
+    goal = goal_data(step, data, known)
+    context = acquisition_context(step, model, goal, known)
     pending = step.columns.select("is open", trials, lambda trial: trial.state in OPEN_STATES)
     all_context = context
     if pending:
@@ -129,15 +154,17 @@ def _model_step(
     )
     low = None
     if data.structures is not None:
-        low = resampling_scale(data.structures, space, data.Y.squeeze(-1))
-    judge = enthalpy_model(step, model)
-    rules = resampling_rules(step, judge, data, trials, candidates.X, low)
+        low = resampling_scale(data.structures, space, goal.Y.squeeze(-1))
+    judge = goal_model(step, model, known, per_cell=True)
+    of_cells = goal_data(step, data, known, per_cell=True)
+    rules = resampling_rules(step, judge, of_cells, trials, candidates.X, low)
     infeasible = infeasible_candidates(step, trials, candidates)
     candidates, selected, values = select_batch(
         step, candidates, acquisition, *rules, infeasible=infeasible
     )
     numbers = step.columns.each("number", known, lambda trial: trial.number)
-    tensors = posterior_tensors(step, model, candidates, selected, known, numbers)
+    hull = hull_of_known(step, known)
+    tensors = posterior_tensors(step, model, candidates, selected, known, numbers, hull)
     predictions: list[dict[str, float]] = [
         {"candidate_index": row, "acquisition": value}
         for row, value in zip(selected, values, strict=True)

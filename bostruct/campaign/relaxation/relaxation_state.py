@@ -17,9 +17,11 @@ import torch
 
 from bostruct.campaign.analysis.bound_diagnosis import bound_name
 from bostruct.campaign.atom_matching import is_duplicate
+from bostruct.campaign.energy_above_hull import SystemHull, trial_ranks
 from bostruct.campaign.enthalpy import has_variable_cell
 from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import PlannedStep, RelaxationReport, Step, Trial
+from bostruct.campaign.reference_entries import ReferenceEntries
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
 from bostruct.campaign.relaxation.optimizer_replay import (
     coordinate_rows,
@@ -60,6 +62,7 @@ class RelaxationQueue:
         steps: Steps of the log.
         trials: Trials of the log, in order.
         columns: Columns of the trials, kept from the step before.
+        references: Phases of known enthalpy, where the energy above a hull ranks structures.
     """
 
     def __init__(
@@ -69,9 +72,11 @@ class RelaxationQueue:
         steps: Sequence[Step],
         trials: Sequence[Trial],
         columns: TrialColumns | None = None,
+        references: ReferenceEntries | None = None,
     ) -> None:
         self.final_relaxation, self.space = final_relaxation, space
         self._columns = columns or TrialColumns()
+        self._references = references
         self._done_trials = [trial for trial in trials if trial.state == "done"]
         self._step_number = len(steps)
         starts = {
@@ -188,11 +193,20 @@ class RelaxationQueue:
 
     @cached_property
     def _selected_trajectories(self) -> list[RelaxationTrajectory]:
-        """Trajectories of the lowest energies that end in different structures."""
+        """Trajectories of the lowest energies that end in different structures.
+
+        Where compositions vary, of the lowest energies above the hull.
+        """
+        lowest = [trajectory.lowest for trajectory in self.trajectories]
+        hull = SystemHull.from_trials(self.space, self._references, lowest)
+        ranks = {
+            trajectory.start.number: rank
+            for trajectory, rank in zip(self.trajectories, trial_ranks(lowest, hull), strict=True)
+        }
         ends = {t.start.number: self._converged_trial(t) for t in self.trajectories}
         selected: list[RelaxationTrajectory] = []
         for trajectory in sorted(
-            self.trajectories, key=lambda t: (t.lowest.enthalpy, t.start.number)
+            self.trajectories, key=lambda t: (ranks[t.start.number], t.start.number)
         ):
             if len(selected) == self.final_relaxation.n_structures:
                 break
@@ -229,7 +243,7 @@ class RelaxationQueue:
         if trial.forces is None:
             return None
         norms = torch.linalg.vector_norm(trial.forces, dim=-1)
-        largest = float(norms.masked_fill(self._fixed_mask, 0.0).max())
+        largest = float(norms.masked_fill(self.space.decode(trial.X).fixed.cpu(), 0.0).max())
         if not (has_variable_cell(self.space) and self._relaxes_cell):
             return largest
         if trial.stress is None:
@@ -244,7 +258,3 @@ class RelaxationQueue:
             return True
         evaluated = [trial for trial in self._done_trials if not trial.is_initial_data]
         return all(trial.stress is not None for trial in evaluated)
-
-    @cached_property
-    def _fixed_mask(self) -> torch.Tensor:
-        return self.space.decode(self.trajectories[0].start.X).fixed.cpu()

@@ -149,6 +149,11 @@ class ChemicalSystem:
         rows = [(member.numbers.unsqueeze(-1) == self.numbers) for member in self.members]
         return torch.stack([row.double().mean(0) for row in rows])
 
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """The formula of each member."""
+        return tuple(member.formula for member in self.members)
+
     def member_index(self, X: Tensor) -> Tensor:
         """Return the number of the member at X `[..., d]`, `[...]` int64."""
         return self.coordinates.index(X)
