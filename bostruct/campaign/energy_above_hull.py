@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, Self, final
+from typing import Any, Protocol, Self, final
 
 import torch
 from torch import Tensor
@@ -27,6 +27,9 @@ from bostruct.campaign.reference_entries import ReferenceEntries
 from bostruct.objectives.convex_hull import ConvexHull
 from bostruct.spaces import Space
 from bostruct.spaces.space import SupportsCompositions
+
+HULL_TOLERANCE = 1e-9
+"""Energy above the hull up to which a phase counts as on it, eV/atom: a rounding error."""
 
 
 class HasEnthalpy(Protocol):
@@ -54,6 +57,21 @@ class HasResult(HasEnthalpy, Protocol):
     @property
     def is_known(self) -> bool:
         """True if there is a result, and no doubt about it."""
+        ...
+
+
+class HasSpace(Protocol):
+    """Log of a campaign, with its space if that is one of bostruct."""
+
+    space: Space | None
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """Description of the campaign."""
+        ...
+
+    def trial_records(self) -> Sequence[HasResult]:
+        """Return all trials."""
         ...
 
 
@@ -102,6 +120,15 @@ class SystemHull:
         """Mean of the hull over the members, eV/atom: it falls where any part of the hull does."""
         return float(self.member_energies.mean())
 
+    @classmethod
+    def from_log(cls, log: HasSpace) -> Self | None:
+        """Return the hull of all known trials of a log; None where energies are minimized."""
+        if log.space is None or not isinstance(log.space, SupportsCompositions):
+            return None
+        references = ReferenceEntries.from_description(log.description.get("references"))
+        trials = [trial for trial in log.trial_records() if trial.is_known]
+        return cls.from_trials(log.space, references, trials)
+
     @property
     def is_complete(self) -> bool:
         """True if the hull is known at the compositions of all members."""
@@ -114,7 +141,10 @@ class SystemHull:
         unknown.
         """
         found = self._composition_and_energy(trial)
-        return math.inf if found is None else found[1] - float(self.member_energies[found[0]])
+        if found is None:
+            return math.inf
+        above = found[1] - float(self.member_energies[found[0]])
+        return above if abs(above) > HULL_TOLERANCE else 0.0
 
     def formation_energy(self, trial: HasEnthalpy) -> float:
         """Return the energy of a trial less that of a mixture of the ends, eV/atom.
@@ -146,11 +176,14 @@ class SystemHull:
             members += sorted(alike.nonzero().flatten().tolist(), key=sizes.__getitem__)[:1]
         return members
 
+    def mixture_energy(self, x: Tensor) -> Tensor:
+        """Return the energy of mixtures of the ends at compositions `[..., s]`, eV/atom."""
+        return ConvexHull(self.ends, self.hull.energy(self.ends)).energy(x)
+
     @cached_property
     def _mixtures(self) -> Tensor:
         """Energy of mixtures of the ends at the compositions of the members, `[m]` eV/atom."""
-        energies = self.hull.energy(self.ends)
-        return ConvexHull(self.ends, energies).energy(self.space.compositions)
+        return self.mixture_energy(self.space.compositions)
 
     def _composition_and_energy(self, trial: HasEnthalpy) -> tuple[int, float] | None:
         """Return the member of a trial, and its enthalpy per atom; None without a known one."""

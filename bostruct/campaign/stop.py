@@ -178,8 +178,8 @@ class NoImprovement(StoppingCriterion):
 
     Args:
         patience: Number of evaluations without improvement, failed ones included.
-        min_improvement: Smallest decrease that is an improvement, eV, or eV per atom; None for a thousandth of the
-            difference between the median and the lowest energy so far.
+        min_improvement: Smallest decrease that is an improvement, eV, or eV per atom of the hull;
+            None for a thousandth of the difference between the median and the lowest energy so far.
     """
 
     patience: int

@@ -234,6 +234,11 @@ class SupportsCompositions(Protocol):
     """
 
     @property
+    def numbers(self) -> Tensor:
+        """Atomic numbers of the elements, `[s]` int64."""
+        ...
+
+    @property
     def compositions(self) -> Tensor:
         """The fraction of each element in each member, `[m, s]`, in order of `numbers`."""
         ...

@@ -14,6 +14,7 @@ from bostruct import surrogates
 from bostruct.campaign.enthalpy import has_variable_cell
 from bostruct.campaign.records import Step, Trial
 from bostruct.spaces import DiscreteSpace
+from bostruct.spaces.space import SupportsCompositions
 from bostruct.surrogates.force_consistency import ForceConsistency
 from bostruct.surrogates.stress_consistency import StressConsistency
 
@@ -40,7 +41,9 @@ def force_metrics(
     """
     surrogate, space = step.components.surrogate, step.components.space
     # Between members with other elements on the same sites no force acts.
-    if isinstance(space, DiscreteSpace) or not isinstance(surrogate, surrogates.LocalGP):
+    if isinstance(space, DiscreteSpace | SupportsCompositions) or not isinstance(
+        surrogate, surrogates.LocalGP
+    ):
         return {}
     if data.structures is None:
         return {}

@@ -110,9 +110,8 @@ def _random_step(
     space, generator = step.components.space, step.generator_for("initial")
     X = sample_new(space, n_random, generator, excluded)
     if hull is not None:
-        asked = torch.cat(
-            [X_initial, *(t.X.unsqueeze(0) for t in trials if t.state in OPEN_STATES)]
-        )
+        is_open = [trial.X.unsqueeze(0) for trial in trials if trial.state in OPEN_STATES]
+        asked = torch.cat([X_initial, *is_open])
         pending = set(hull.space.member_index(asked).tolist())
         ends = [m for m in hull.missing_members() if m not in pending][:n_random]
         X = torch.cat([hull.space.sample_members(torch.tensor(ends).long(), generator), X])

@@ -34,6 +34,7 @@ from bostruct.campaign.analysis.calibration import (
 )
 from bostruct.campaign.analysis.energy_comparison import EnergyComparison
 from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_predictions
+from bostruct.campaign.energy_above_hull import SystemHull
 from bostruct.campaign.enthalpy import PRESSURE_ENERGY, pressure_energy, pressure_of
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.member_names import member_names
@@ -51,7 +52,8 @@ class RankedStructure:
     Attributes:
         trial: Number of the trial.
         energy: Energy, eV.
-        energy_above_best: Energy, or enthalpy under a pressure, less that of the best, eV.
+        energy_above_best: Energy, or enthalpy under a pressure, less that of the best, eV; where
+            compositions vary the energy above the convex hull, eV per atom.
         logged_prediction: Prediction before the evaluation; None without one.
         enthalpy: Enthalpy, eV; None where there is no pressure.
     """
@@ -93,8 +95,10 @@ class UnevaluatedCandidate:
     Attributes:
         candidate_index: Row among the candidates of the step.
         generator: Name of the generator that proposed the structure.
-        prediction: Predicted energy, or enthalpy under a pressure, with observation noise.
-        name: Name of the structure in a discrete space, "" without one.
+        prediction: Predicted energy, or enthalpy under a pressure, with observation noise; where
+            compositions vary the energy above the convex hull, eV per atom, negative below it.
+        name: Name of the structure in a discrete space, its formula where compositions vary, ""
+            without one.
     """
 
     candidate_index: int
@@ -110,7 +114,8 @@ class Assessment:
 
     Attributes:
         best: Best structures, best first, without duplicates if the log has a space.
-        differences: Energy of each of them less that of the first, by the last model.
+        differences: Energy of each of them less that of the first, by the last model; none where
+            compositions vary.
         unevaluated: Candidates of the last search, lowest ends of the intervals first. Until there
             are intervals, the calibrated σ takes the place of their half widths.
         missing_reason: Reason for which the last two are not known, "" if they are.
@@ -136,10 +141,11 @@ class Assessment:
         """
         check_count("count", count)
         trials, steps = log.trial_records(), log.steps()
-        ranked = best_trials(trials, count, log.space)
+        hull = SystemHull.from_log(log)
+        ranked = best_trials(trials, count, log.space, hull=hull)
         z_scores = trial_z_scores(log.trials_before_retraction())
         predictions = logged_predictions(ranked, steps, z_scores, eps)
-        best = _rank_structures(ranked, predictions)
+        best = _rank_structures(ranked, predictions, hull)
         steps = [step for step in steps if step.file]
         if not steps:
             return cls(best, missing_reason="there was no step with a surrogate yet")
@@ -159,22 +165,31 @@ class Assessment:
         except LogError as error:
             return cls(best, missing_reason=str(error))
         X = torch.stack([trial.X for trial in trials])
+        differences: tuple[EnergyDifference, ...] = ()
+        if hull is None:
+            differences = _energy_differences(
+                ranked, comparison, step.training_trials, calibration, eps
+            )
         return cls(
             best,
-            _energy_differences(ranked, comparison, step.training_trials, calibration, eps),
-            _unevaluated_candidates(tensors, generators, X, log.space, calibration, count, eps),
+            differences,
+            _unevaluated_candidates(
+                tensors, generators, X, log.space, calibration, count, eps, hull
+            ),
         )
 
 
 def _rank_structures(
-    best: Sequence[Trial], predictions: Sequence[LoggedPrediction]
+    best: Sequence[Trial], predictions: Sequence[LoggedPrediction], hull: SystemHull | None
 ) -> tuple[RankedStructure, ...]:
     by_trial = {prediction.trial: prediction for prediction in predictions}
     return tuple(
         RankedStructure(
             trial=trial.number,
             energy=_energy(trial),
-            energy_above_best=_enthalpy(trial) - _enthalpy(best[0]),
+            energy_above_best=_enthalpy(trial) - _enthalpy(best[0])
+            if hull is None
+            else max(0.0, hull.energy_above(trial)),
             logged_prediction=by_trial.get(trial.number),
             enthalpy=trial.enthalpy if PRESSURE_ENERGY in trial.properties else None,
         )
@@ -223,6 +238,7 @@ def _unevaluated_candidates(
     calibration: OnlineCalibration,
     count: int,
     eps: float,
+    hull: SystemHull | None = None,
 ) -> tuple[UnevaluatedCandidate, ...]:
     """Return the best candidates that are no duplicates of evaluated structures `[t, d]`."""
     q = calibration.quantile(eps)
@@ -230,9 +246,15 @@ def _unevaluated_candidates(
     mean, variance = tensors["candidates.mean"], tensors["candidates.predictive_variance"]
     if pressure_of(space):
         mean = mean + pressure_energy(space, tensors["candidates.X"]).to(mean)
+    if hull is not None:
+        m = hull.space.member_index(tensors["candidates.X"])
+        n = hull.space.atom_counts[m].to(mean)
+        mean, variance = mean / n - hull.member_energies[m].to(mean), variance / n.square()
     X, order = tensors["candidates.X"], width * variance.sqrt() - mean  # lowest ends first
     rows = select_unevaluated(X, order, count, space, X_evaluated)
     names = member_names(space, X[rows])
+    if hull is not None:
+        names = [hull.space.formulas[i] for i in m[rows].tolist()]
     return tuple(
         UnevaluatedCandidate(
             i, generators[i], calibration.predict(float(mean[i]), float(variance[i]), eps), name

@@ -11,6 +11,7 @@ from bostruct.campaign.analysis.absurd_energies import absurd_sentence
 from bostruct.campaign.analysis.bound_diagnosis import bound_sentences
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.radius_diagnosis import radius_sentence
+from bostruct.campaign.energy_above_hull import SystemHull, trial_ranks
 from bostruct.campaign.enthalpy import (
     PRESSURE_ENERGY,
     is_crystal,
@@ -28,6 +29,7 @@ from bostruct.campaign.records import OPEN_STATES, Attempt, RelaxationReport, St
 from bostruct.campaign.report.assessment import Assessment
 from bostruct.campaign.report.calibration_summary import CalibrationSummary
 from bostruct.campaign.report.export import trial_energies_above_hull, trial_formulas
+from bostruct.campaign.report.hull_summary import HullSummary, trial_formulas_of_space
 from bostruct.campaign.report.pareto_summary import (
     OutcomeSummary,
     ParetoSummary,
@@ -105,6 +107,8 @@ class BestEvaluation:
         trial: Number of the trial.
         generator: Name of the generator that proposed the structure.
         enthalpy: Enthalpy, eV; None where there is no pressure.
+        energy_above_hull: Energy above the convex hull, eV per atom, where compositions vary; the
+            best is the stable compound of the lowest formation energy.
     """
 
     energy: float
@@ -113,10 +117,13 @@ class BestEvaluation:
     trial: int
     generator: str
     enthalpy: float | None = None
+    energy_above_hull: float | None = None
 
     @property
     def value(self) -> float:
-        """Quantity that is minimized, eV: the energy, or the enthalpy under a pressure."""
+        """Quantity that is minimized: energy, under a pressure enthalpy, or energy above a hull."""
+        if self.energy_above_hull is not None:
+            return self.energy_above_hull
         return self.energy if self.enthalpy is None else self.enthalpy
 
 
@@ -148,6 +155,7 @@ class EnergySummary:
         calibration: Calibration of the predicted energies.
         assessment: Best structures, and candidates that may be better.
         crystals: Symmetry and cell of the best structures by trial, where the cell varies.
+        hull: Convex hull, where compositions vary.
     """
 
     energies: tuple[float | None, ...]
@@ -156,6 +164,7 @@ class EnergySummary:
     calibration: CalibrationSummary
     assessment: Assessment
     crystals: Mapping[int, CrystalSummary] = field(default_factory=dict)
+    hull: HullSummary | None = None
 
 
 @final
@@ -187,7 +196,8 @@ class CampaignSummary:
         versions: Package versions of the last session.
         description: Description of the campaign.
         steps: Last steps.
-        names: Names of the structures by trial, where the space is discrete.
+        names: Names of the structures by trial, where the space is discrete; their formulas where
+            compositions vary.
         energy: Results where the energy is minimized.
         pareto: Results where there are objectives.
     """
@@ -244,11 +254,12 @@ def summarize(log: Log) -> CampaignSummary:
         predictions = {prediction.trial: prediction.prediction for prediction in logged}
         energy = EnergySummary(
             energies=tuple(None if trial.doubt else trial.energy for trial in finished),
-            best=best_evaluation(finished, initial_data),
+            best=best_evaluation(finished, initial_data, SystemHull.from_log(log)),
             final_relaxation=_summarize_final_relaxation(log),
             calibration=CalibrationSummary.from_predictions(log.calibration(), logged),
             assessment=assessment,
             crystals=_summarize_crystals(log, [each.trial for each in assessment.best]),
+            hull=HullSummary.from_log(log),
         )
     else:
         front = log.pareto_front()
@@ -295,7 +306,8 @@ def summarize(log: Log) -> CampaignSummary:
         versions=last.get("versions"),
         description=log.description,
         steps=tuple(_summarize_step(step, trials, predictions, outcomes) for step in last_steps),
-        names={trial.number: trial.member for trial in trials if trial.member},
+        names={trial.number: trial.member for trial in trials if trial.member}
+        | trial_formulas_of_space(log.space, trials),
         diagnoses=() if energy is None else _diagnoses(log, energy.assessment),
         energy=energy,
         pareto=pareto,
@@ -313,23 +325,40 @@ def _summarize_crystals(log: Log, numbers: Sequence[int]) -> dict[int, CrystalSu
 
 
 def best_evaluation(
-    finished: Sequence[Trial], initial_data: Sequence[Trial] = ()
+    finished: Sequence[Trial],
+    initial_data: Sequence[Trial] = (),
+    hull: SystemHull | None = None,
 ) -> BestEvaluation | None:
     """Return the trial of the lowest enthalpy, of equal ones the first; None without an energy.
 
     Doubted energies do not count.
+
+    Args:
+        finished: Evaluated trials in order.
+        initial_data: Trials of the user's data.
+        hull: Hull of all of them, where the energy above it is minimized.
     """
     numbered = [(None, trial) for trial in initial_data] + list(enumerate(finished, 1))
+    ranks = trial_ranks([trial for _, trial in numbered], hull)
     known = [
-        (t.enthalpy, t.number, i, t) for i, t in numbered if t.enthalpy is not None and not t.doubt
+        (rank, t.number, i, t)
+        for rank, (i, t) in zip(ranks, numbered, strict=True)
+        if rank < math.inf
     ]
     if not known:
         return None
-    enthalpy, number, evaluation, trial = min(known, key=lambda item: item[:2])
+    _, number, evaluation, trial = min(known, key=lambda item: item[:2])
     assert trial.energy is not None
     has_pressure = PRESSURE_ENERGY in trial.properties
-    place = (evaluation, trial.step, number, trial.generator)
-    return BestEvaluation(trial.energy, *place, enthalpy if has_pressure else None)
+    return BestEvaluation(
+        trial.energy,
+        evaluation,
+        trial.step,
+        number,
+        trial.generator,
+        trial.enthalpy if has_pressure else None,
+        None if hull is None else max(0.0, hull.energy_above(trial)),
+    )
 
 
 def total_seconds(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.member_names import trial_label
 from bostruct.campaign.records import RelaxationReport
-from bostruct.campaign.report import pareto_text
+from bostruct.campaign.report import hull_text, pareto_text
 from bostruct.campaign.report.assessment import Assessment
 from bostruct.campaign.report.calibration_summary import CalibrationSummary
 from bostruct.campaign.report.summary import (
@@ -29,6 +29,7 @@ def final_text(summary: CampaignSummary) -> str:
     if summary.energy is not None:
         out = "best.extxyz"
         lines.append(_best_text(summary, summary.energy.best))
+        lines += [f"Hull: {line}." for line in hull_text.hull_lines(summary.energy.hull)]
         relaxations = _relaxation_lines(summary.energy.final_relaxation)
         lines += [f"Final relaxation: {line}." for line in relaxations]
     if summary.doubted:
@@ -65,6 +66,8 @@ def _best_text(summary: CampaignSummary, best: BestEvaluation | None) -> str:
 
 def _value_text(best: BestEvaluation) -> str:
     """Return the quantity that is minimized by name, with its value."""
+    if best.energy_above_hull is not None:
+        return f"{best.value:.4f} eV/atom above the hull"
     name = "energy" if best.enthalpy is None else "enthalpy"
     return f"{name} {best.value:.6f} eV"
 
@@ -72,6 +75,8 @@ def _value_text(best: BestEvaluation) -> str:
 def _best_value(best: BestEvaluation) -> str:
     """Return the energy of the best structure, after its enthalpy under a pressure."""
     energy = f"{best.energy:.6f} eV"
+    if best.energy_above_hull is not None:
+        energy = f"{best.energy_above_hull:.4f} eV/atom above the hull, energy {energy}"
     return energy if best.enthalpy is None else f"enthalpy {best.enthalpy:.6f} eV, energy {energy}"
 
 
@@ -152,6 +157,7 @@ def _energy_lines(energy: EnergySummary, names: Mapping[int, str]) -> list[str]:
         text += f"step {best.step}, {best.generator}"
     return [
         f"best         {text}",
+        *_labeled_lines("hull", hull_text.hull_lines(energy.hull)),
         *_labeled_lines("relaxation", _relaxation_lines(energy.final_relaxation)),
         *_labeled_lines("calibration", _calibration_lines(energy.calibration)),
         *_labeled_lines("stated", filter(None, [energy.calibration.stated_text])),
@@ -164,7 +170,10 @@ def _energy_tables(summary: CampaignSummary, assessment: Assessment) -> list[str
     """Return the best structures and the last steps as tables."""
     width = max(map(len, summary.names.values()), default=0)
     lines = [
-        *_best_structure_lines(assessment, summary.names, width),
+        *hull_text.phase_lines(None if summary.energy is None else summary.energy.hull),
+        *_best_structure_lines(
+            assessment, summary.names, width, bool(summary.energy and summary.energy.hull)
+        ),
         *_crystal_lines(summary),
         "",
         f"step  trial  {_name_cell('name', width)}{'generator':<12}  {'predicted':<18}  calibrated"
@@ -235,17 +244,19 @@ def _interval_lines(calibration: CalibrationSummary) -> list[str]:
 
 
 def _best_structure_lines(
-    assessment: Assessment, names: Mapping[int, str], width: int
+    assessment: Assessment, names: Mapping[int, str], width: int, has_hull: bool = False
 ) -> list[str]:
     """Return the best structures with their predictions before and after the evaluation."""
     if not assessment.best:
         return []
     model = {difference.trial: difference.prediction for difference in assessment.differences}
     above_name = "above" if assessment.best[0].enthalpy is None else "H above"
+    is_zero = "on hull" if has_hull else "the best"
+    above_name = "eV/atom above" if has_hull else above_name
     lines = [
         "",
         f"trial  {_name_cell('name', width)}{'energy, eV':<16}  {'predicted before':<18}  "
-        f"{'90 %':<20}  {above_name:<9}  by the last model",
+        f"{'90 %':<20}  {above_name:<9}  {'' if has_hull else 'by the last model'}".rstrip(),
     ]
     for structure in assessment.best:
         logged = structure.logged_prediction
@@ -255,7 +266,7 @@ def _best_structure_lines(
             f"{structure.trial:5d}  {_name_cell(names.get(structure.trial, ''), width)}"
             f"{structure.energy:<16.6f}  "
             f"{_format_prediction(prediction):<18}  {_format_interval(prediction):<20}  "
-            f"{f'{above:.4f}' if above else 'the best':<9}"
+            f"{f'{above:.4f}' if above else is_zero:<{max(9, len(above_name))}}"
         )
         if structure.trial in model:
             now = model[structure.trial]
@@ -299,11 +310,15 @@ def _unevaluated_text(assessment: Assessment, best: BestEvaluation | None) -> st
     prediction = candidate.prediction
     name = f"{candidate.name}, " if candidate.name else ""
     quantity = "enthalpy " if best is not None and best.enthalpy is not None else ""
-    text = f"lowest {quantity}{_format_prediction(prediction)} eV, {name}by {candidate.generator}"
+    has_hull = best is not None and best.energy_above_hull is not None
+    unit = "eV/atom above the hull" if has_hull else "eV"
+    text = f"lowest {quantity}{_format_prediction(prediction)} {unit}, "
+    text += f"{name}by {candidate.generator}"
     if prediction.low is None or best is None:
         return text
     verdict = "may" if prediction.low < best.value else "would not"
-    return f"{text}; 90 %: {_format_interval(prediction)}, {verdict} be below the best"
+    what = "the hull" if has_hull else "the best"
+    return f"{text}; 90 %: {_format_interval(prediction)}, {verdict} be below {what}"
 
 
 def _format_prediction(prediction: CalibratedPrediction | None) -> str:
