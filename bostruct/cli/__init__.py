@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         write_structures,
     )
     from bostruct.campaign.report.export_front import write_front_files
+    from bostruct.campaign.report.hull_plot import plot_hull
     from bostruct.campaign.report.pareto_text import front_lines
     from bostruct.campaign.report.summary import summarize
     from bostruct.campaign.report.text import final_text, summary_text

@@ -69,6 +69,10 @@ def run(
 def show(
     folder: FolderArgument,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Picture of the convex hull of two elements to write."),
+    ] = None,
 ) -> None:
     """Show the state and the results of the campaign in DIR."""
     summary = cli.summarize(cli.open_log(folder))
@@ -79,6 +83,8 @@ def show(
         else:
             text = cli.summary_text(summary)
     typer.echo(text)
+    if plot is not None:
+        cli.plot_hull(None if summary.energy is None else summary.energy.hull, plot)
 
 
 def front(
@@ -143,6 +149,8 @@ def export(
     images = cli.images_to_export(log, include_all)
     cli.write_structures(images, out)
     contents = f"{len(images)} structures" if include_all else "the best structure"
+    if len(images) > 1 and not include_all:
+        contents = f"the {len(images)} stable phases"
     if log.optimization_config is not None and not include_all:
         contents = f"the {len(images)} structures on the front"
     typer.echo(visible_text(f"{out}: {contents} of {folder}"))

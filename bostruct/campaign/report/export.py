@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.outcome_table import outcome_values
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint
+from bostruct.campaign.energy_above_hull import SystemHull
 from bostruct.campaign.enthalpy import PRESSURE_ENERGY
 from bostruct.campaign.log.ase_rows import AseRows, name_for_database
+from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.log.malformed_log import CONTENT_ERRORS, reads_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import database_path, is_campaign_database
@@ -134,10 +137,14 @@ def trial_formulas(log: Log, trial_numbers: Sequence[int]) -> dict[int, str]:
 def trial_energies_above_hull(log: Log) -> dict[int, float]:
     """Return the energies above the convex hull of all evaluated structures, eV/atom, by trial.
 
-    They exist in a campaign with objectives whose evaluations have a mixing enthalpy, as those of
-    `AlloyProperties`; the elements are on the diagram at zero. Otherwise the result is empty.
-    Quarantined and retracted results are no part of the hull.
+    They exist where compositions vary, and in a campaign with objectives whose evaluations have a
+    mixing enthalpy, as those of `AlloyProperties`; there the elements are on the diagram at zero.
+    Otherwise the result is empty. Quarantined and retracted results are no part of the hull.
     """
+    hull = _system_hull(log)
+    if hull is not None:
+        above = {trial.number: hull.energy_above(trial) for trial in log.trial_records()}
+        return {number: e for number, e in above.items() if e < math.inf and hull.is_complete}
     if (
         log.optimization_config is None
         or ENERGY_ABOVE_HULL in log.optimization_config.outcome_names
@@ -162,8 +169,8 @@ def images_to_export(
     Their `info` holds the trial and, if the structure had been predicted, mean, σ (of the model and
     calibrated) and 90 % interval from before the evaluation, in eV; of crystals whose cell varies
     the space group, and under a pressure the enthalpy. With objectives the front takes
-    the place of the best structure, and `info` holds the trusted outcomes by name and the energy
-    above the hull where it is known.
+    the place of the best structure, and `info` holds the trusted outcomes by name. Where
+    compositions vary the stable phases do. The energy above the hull is there where it is known.
 
     Args:
         log: Log of the campaign.
@@ -178,11 +185,10 @@ def images_to_export(
     if not numbers:
         raise LogError(f"{log.folder} has no energy yet: there is nothing to export.")
     trials = log.trial_records()
+    if e_above_hull is None:
+        e_above_hull = trial_energies_above_hull(log)
     if not include_all and log.optimization_config is None:
-        known = [(trial.enthalpy, trial.number) for trial in trials if trial.is_known]
-        if not known:
-            raise LogError(f"{log.folder}: every energy is doubted, see `bostruct show`.")
-        numbers = {min(known)[1]: numbers[min(known)[1]]}
+        numbers = {number: numbers[number] for number in _best_numbers(log, trials, e_above_hull)}
     infos: dict[int, dict[str, Any]]
     if log.optimization_config is not None:
         front = log.pareto_front()
@@ -190,13 +196,12 @@ def images_to_export(
         infos = {p.trial: _point_info(p, trials[p.trial]) for p in points if p.trial in numbers}
         if not infos:
             raise LogError(f"{log.folder} has nothing on its front: use --all.")
-        e_above_hull = trial_energies_above_hull(log) if e_above_hull is None else e_above_hull
-        for number, energy in e_above_hull.items():
-            if number in infos:
-                infos[number][ENERGY_ABOVE_HULL] = energy
     else:
         predictions = {logged.trial: logged.prediction for logged in log.predictions()}
         infos = {n: _trial_info(trials[n], predictions.get(n)) for n in numbers}
+    for number, energy in e_above_hull.items():
+        if number in infos:
+            infos[number][ENERGY_ABOVE_HULL] = energy
     images = []
     with log.connection() as connection:
         rows = AseRows(database_path(log.folder), connection)
@@ -210,6 +215,24 @@ def images_to_export(
                 image.info[f"{group}_number"] = found.space_group_number
             images.append(image)
     return images
+
+
+def _best_numbers(
+    log: Log, trials: Sequence[Trial], e_above_hull: Mapping[int, float]
+) -> list[int]:
+    """Return the number of the best trial, or those of the trials on the hull."""
+    known = [(trial.enthalpy, trial.number) for trial in trials if trial.is_known]
+    if not known:
+        raise LogError(f"{log.folder}: every energy is doubted, see `bostruct show`.")
+    return [n for n, e in e_above_hull.items() if e == 0] or [min(known)[1]]
+
+
+def _system_hull(log: Log) -> SystemHull | None:
+    """Return the hull of a log, opened with its space if need be; None without one."""
+    space = log.description.get("space")
+    if not (isinstance(space, Mapping) and "members" in space):
+        return None
+    return SystemHull.from_log(log if log.space is not None else open_log(log.folder))
 
 
 def is_of_variable_cell(log: Log) -> bool:
