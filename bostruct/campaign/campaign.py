@@ -96,8 +96,8 @@ class Campaign:
             reads none. Stresses are of use in spaces whose cell varies.
         n_initial: Number of random structures before the first surrogate; by default as many as
             `initial_structures` lack of two energies; with objectives, of two more than twice
-            the number of elements; where compositions vary, of two more than the ends of the hull,
-            which come first.
+            the number of elements. Where compositions vary, ends of the hull without an energy
+            come first, in addition.
         batch_size: Number of structures selected in a step.
         final_relaxation: Relaxation of the best structures with the evaluator at the end of `run`.
         keep: Working folders of evaluations that stay on disk: "failed", "all" or "none"; no part
@@ -156,8 +156,8 @@ class Campaign:
         )
         hull = components.initial_hull
         if hull is not None and n_initial is None:
-            default += len(hull.missing_members())
-            components = replace(components, n_initial=default)
+            n_ends = len(hull.missing_members())
+            components = replace(components, n_initial=default + n_ends)
         if initial_structures is not None:
             objectives_of_space = components.learned_objectives
             initial_data = read_initial_structures(

@@ -155,7 +155,10 @@ class SystemHull:
         if found is None:
             return math.inf
         mixture = float(self._mixtures[found[0]])
-        return found[1] - mixture if math.isfinite(mixture) else math.nan
+        if not math.isfinite(mixture):
+            return math.nan
+        formation = found[1] - mixture
+        return formation if abs(formation) > HULL_TOLERANCE else 0.0
 
     def with_trial(self, trial: HasEnthalpy) -> Self:
         """Return the hull with another trial; itself where that is not below it."""
