@@ -73,9 +73,8 @@ def plot_hull(hull: HullSummary | None, path: Path) -> None:
             )
         n_above = len(hull.points) - len(drawn)
         if n_above:
-            axes.text(
-                0.5, 1.0, f"{n_above} structures above", ha="center", transform=axes.transAxes
-            )
+            text = f"{n_above} structure{'s' * (n_above > 1)} above"
+            axes.text(0.5, 1.0, text, ha="center", transform=axes.transAxes)
         axes.axhline(0, color="0.3", linewidth=0.5, zorder=1)
         axes.set_ylim(lowest - 0.3 * depth, top + 0.1 * depth)
         axes.set_xlim(-0.05, 1.05)

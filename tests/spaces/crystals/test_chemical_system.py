@@ -159,34 +159,6 @@ def test_rebuilds_from_its_description(space):
     assert torch.equal(X, again.sample(3, seeded_generator(0)))
 
 
-def test_volumes_by_formula_and_between_elements():
-    space = ChemicalSystem("Cu-Au", max_atoms=2, volume={"Cu": 12.0, "Au": 17.0, "CuAu": 14.0})
-    assert {m.formula: m.volume for m in space.members} == {
-        "Cu": 12.0, "Cu2": 12.0, "Au": 17.0, "Au2": 17.0, "CuAu": 14.0,
-    }  # fmt: skip
-    mean = ChemicalSystem(["Cu3Au", "Cu"], volume={"Cu": 12.0, "Au": 16.0})
-    assert mean.members[0].volume == pytest.approx(13.0)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "match"),
-    [
-        ({"atomic_radii": {"Ag": 1.4}}, "atomic_radii.*elements that occur"),
-        ({"min_distance": {"Cu-Ag": 1.4}}, "min_distance.*elements that occur"),
-        ({"volume": {"Cu": -1.0}}, "volume"),
-        ({"symmetry": 999}, "symmetry"),
-    ],
-)
-def test_refuses_arguments(arguments, match):
-    with pytest.raises(InputError, match=match):
-        ChemicalSystem(["Cu", "CuAu"], **arguments)
-
-
-def test_members_take_the_space_groups_that_hold_them():
-    space = ChemicalSystem(["Cu2", "Cu3Au"], symmetry=[194, 221])
-    assert [member.symmetry for member in space.members] == [(194, 221), (221,)]
-
-
 def test_a_crystal_names_the_way_to_several():
     with pytest.raises(InputError, match="ChemicalSystem"):
         Crystal("TiO2", formula_units=[1, 2])
