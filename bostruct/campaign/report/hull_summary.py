@@ -95,9 +95,10 @@ class HullSummary:
             missing = [hull.space.formulas[m] for m in hull.missing_members()]
             return cls(elements, (), tuple(missing))
         trials = [t for t in log.trial_records() if t.is_known and t.enthalpy is not None]
-        phases = _lowest_phases(hull, trials)
         references = ReferenceEntries.from_description(log.description.get("references"))
-        phases += _reference_phases(hull, references, phases)
+        found = [*_lowest_phases(hull, trials), *_reference_phases(hull, references)]
+        found.sort(key=lambda phase: -phase.energy_above_hull)
+        phases = list({phase.formula: phase for phase in found}.values())
         phases.sort(key=lambda phase: (phase.energy_above_hull, phase.fractions[-1]))
         points = [
             (float(hull.space.compositions[int(hull.space.member_index(trial.X))][-1]), e)
@@ -157,26 +158,21 @@ def _lowest_phases(hull: SystemHull, trials: Sequence[Trial]) -> list[Phase]:
     return phases
 
 
-def _reference_phases(
-    hull: SystemHull, references: ReferenceEntries, phases: Sequence[Phase]
-) -> list[Phase]:
-    """Return the reference entries that no evaluated structure is as low as."""
-    found: list[Phase] = []
+def _reference_phases(hull: SystemHull, references: ReferenceEntries) -> list[Phase]:
+    """Return the reference entries as phases."""
     x = references.compositions(hull.space.numbers)
     energies = torch.tensor([e for _, e in references.entries], dtype=torch.float64)
     above = (energies - hull.hull.energy(x)).tolist()
     formation = (energies - hull.mixture_energy(x)).tolist()
-    for i, (formula, _) in enumerate(references.entries):
-        phase = Phase(
+    return [
+        Phase(
             formula=reduced_formula(parse_formula(formula, min_atoms=1).tolist()),
             fractions=tuple(x[i].tolist()),
             formation_energy=formation[i],
             energy_above_hull=above[i] if above[i] > HULL_TOLERANCE else 0.0,
         )
-        same = [p for p in [*phases, *found] if p.formula == phase.formula]
-        if all(p.energy_above_hull > phase.energy_above_hull for p in same):
-            found.append(phase)
-    return found
+        for i, (formula, _) in enumerate(references.entries)
+    ]
 
 
 def _with_space_groups(log: Log, phases: Sequence[Phase]) -> list[Phase]:
