@@ -342,3 +342,21 @@ def test_a_run_that_ends_without_a_result(here):
     assert "trial 2: the evaluator raised RuntimeError: no licence server." in done.stdout
     assert "Failed ones are evaluated again by: bostruct retry out" in done.stdout
     assert "export" not in done.stdout
+
+
+def test_show_draws_the_hull_of_a_chemical_system(here):
+    own = "from tests.campaign.chemical_systems import campaign\nmine = campaign()\n"
+    (here / "mine.py").write_text(own)
+    done = bostruct("run", "mine.py", "--dir", "out", "--evaluations", 5)
+    assert done.exit_code == 0, done.output
+    assert "eV/atom above the hull" in done.stdout
+    assert "stable phases: " in done.stdout
+    done = bostruct("show", "out", "--plot", "hull.png")
+    assert done.exit_code == 0, done.output
+    assert "formation, eV/atom" in done.stdout
+    assert (here / "hull.png").stat().st_size > 1000
+    done = bostruct("export", "out", "stable.extxyz")
+    stable = ase.io.read("stable.extxyz", index=":")
+    assert f"the {len(stable)} stable phases of out" in done.stdout
+    done = bostruct("verify", "out")
+    assert done.exit_code == 0, done.output
