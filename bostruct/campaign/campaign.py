@@ -24,7 +24,7 @@ from bostruct.campaign.components import (
     default_surrogate,
     make_optimization_config,
 )
-from bostruct.campaign.enthalpy import pressure_of
+from bostruct.campaign.enthalpy import has_variable_cell, pressure_of
 from bostruct.campaign.initial_structures import (
     MIN_ENERGIES,
     StructuresLike,
@@ -61,7 +61,6 @@ from bostruct.runtime.executors import InProcess, Workers
 from bostruct.runtime.interruption import TerminationError, interruptible
 from bostruct.runtime.main_guard import check_main_guard, imports_main
 from bostruct.spaces import Space
-from bostruct.spaces.space import SupportsCompositions
 from bostruct.structures.energy_labels import EnergyLabels
 from bostruct.surrogates import Surrogate
 
@@ -111,7 +110,8 @@ class Campaign:
         references: Phases of known energy that the convex hull is drawn to beside the structures
             of the campaign, by the same evaluator: energies in eV per atom by formula, as in
             {"Cu": -3.72}, under a pressure enthalpies; crystals with energies, as
-            `initial_structures`; or entries of pymatgen. Nothing is learnt from them.
+            `initial_structures`; or entries of pymatgen. Nothing is learnt from them. Where the
+            space is a `Crystal` they tell how far the best one is above the hull.
 
     Raises:
         InputError: a component lacks a method or a description, components do not fit together,
@@ -494,14 +494,13 @@ def _read_references(references: object, space: Space) -> ReferenceEntries | Non
     """Return the reference entries of a campaign; None without any.
 
     Raises:
-        InputError: the space has no crystals of one or several compositions, or an entry is none.
+        InputError: the space has no crystals, or an entry is none.
     """
     if references is None:
         return None
-    if not isinstance(space, SupportsCompositions):
-        condition, value = "come with a ChemicalSystem", f"a {type(space).__name__}"
-        hint = "Energies above a hull are compared where compositions or sizes vary."
-        raise InputError(error_message("references", condition, value, hint))
+    if not has_variable_cell(space):
+        condition, value = "come with a ChemicalSystem or a Crystal", f"a {type(space).__name__}"
+        raise InputError(error_message("references", condition, value))
     return read_reference_entries(references, space.numbers, pressure_of(space))
 
 

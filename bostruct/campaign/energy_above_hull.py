@@ -55,6 +55,11 @@ class HasResult(HasEnthalpy, Protocol):
     """Trial whose result may count or not."""
 
     @property
+    def number(self) -> int:
+        """Number of the trial."""
+        ...
+
+    @property
     def is_known(self) -> bool:
         """True if there is a result, and no doubt about it."""
         ...
@@ -216,6 +221,26 @@ def mean_hull_history(trials: Sequence[HasResult], hull: SystemHull) -> list[flo
         counts = trial.is_known and trial.enthalpy is not None and hull.is_complete
         history.append(hull.mean_energy if counts else None)
     return history
+
+
+def energies_above_references(log: HasSpace) -> dict[int, float]:
+    """Return the energy of each trial above the hull of reference entries, eV/atom, by number.
+
+    Of crystals of one formula, whose campaign minimizes the energy; below the hull it is negative.
+    Empty without references, or where their hull does not reach the formula.
+    """
+    references = ReferenceEntries.from_description(log.description.get("references"))
+    space = log.space
+    if space is None or isinstance(space, SupportsCompositions) or not references.entries:
+        return {}
+    elements = space.numbers.unique()
+    x = (space.numbers.unsqueeze(-1) == elements).double().mean(0)
+    hull, n = float(references.hull(elements).energy(x)), len(space.numbers)
+    return {
+        trial.number: trial.enthalpy / n - hull
+        for trial in log.trial_records()
+        if trial.is_known and trial.enthalpy is not None and math.isfinite(hull)
+    }
 
 
 def believed_enthalpy(trial: HasEnthalpy) -> float:

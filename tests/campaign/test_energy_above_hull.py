@@ -14,6 +14,7 @@ from bostruct.acquisition import ExpectedImprovement, LowerConfidenceBound
 from bostruct.campaign import FinalRelaxation, stop
 from bostruct.campaign.energy_above_hull import (
     SystemHull,
+    energies_above_references,
     mean_hull_history,
     trial_ranks,
 )
@@ -27,9 +28,13 @@ from bostruct.campaign.planning.acquisition_context import (
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.training_data import training_data, with_enthalpies
+from bostruct.campaign.report.export import images_to_export
+from bostruct.campaign.report.summary import summarize
+from bostruct.campaign.report.text import summary_text
 from bostruct.errors import InputError
 from bostruct.evaluators import Evaluation, Failure, Function
-from bostruct.spaces import ChemicalSystem
+from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
+from bostruct.spaces import ChemicalSystem, Cluster, Crystal
 from bostruct.surrogates import fit_surrogate
 from bostruct.testing import seeded_generator
 from bostruct.testing.central_differences import assert_gradient
@@ -298,8 +303,21 @@ def test_takes_initial_structures_of_any_member(tmp_path):
         chemical_systems.campaign(initial_structures=[bulk("Ag")])
 
 
-def test_references_need_compositions_that_vary():
-    with pytest.raises(InputError, match="ChemicalSystem"):
-        chemical_systems.campaign(
-            ChemicalSystem("Cu-Au", max_atoms=2).members[3], references={"Cu": 0.0}
-        )
+def test_references_need_crystals():
+    with pytest.raises(InputError, match="ChemicalSystem or a Crystal"):
+        chemical_systems.campaign(Cluster("Cu4"), references={"Cu": 0.0})
+
+
+def test_of_one_formula_references_tell_the_distance(tmp_path):
+    one = chemical_systems.campaign(Crystal("CuAu"), references={"Cu": -0.5, "Au": 0.1})
+    one.run(tmp_path / "run", stop=stop.Evaluations(2), progress=False)
+    log = one.read(tmp_path / "run")
+    trials = log.trials("done")
+    expected = {trial.number: trial.energy / 2 + 0.2 for trial in trials}
+    assert energies_above_references(log) == pytest.approx(expected)
+    summary = summarize(log)
+    assert summary.energy.above_references == pytest.approx(min(expected.values()))
+    assert "eV/atom above the hull of the references" in summary_text(summary)
+    assert SystemHull.from_log(log) is None
+    (image,) = images_to_export(type(log)(log.folder))
+    assert image.info[ENERGY_ABOVE_HULL] == pytest.approx(min(expected.values()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.outcome_table import outcome_values
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint
-from bostruct.campaign.energy_above_hull import SystemHull
+from bostruct.campaign.energy_above_hull import SystemHull, energies_above_references
 from bostruct.campaign.enthalpy import PRESSURE_ENERGY
 from bostruct.campaign.log.ase_rows import AseRows, name_for_database
 from bostruct.campaign.log.from_description import open_log
@@ -137,10 +137,13 @@ def trial_formulas(log: Log, trial_numbers: Sequence[int]) -> dict[int, str]:
 def trial_energies_above_hull(log: Log) -> dict[int, float]:
     """Return the energies above the convex hull of all evaluated structures, eV/atom, by trial.
 
-    They exist where compositions vary, and in a campaign with objectives whose evaluations have a
-    mixing enthalpy, as those of `AlloyProperties`; there the elements are on the diagram at zero.
-    Otherwise the result is empty. Quarantined and retracted results are no part of the hull.
+    They exist where compositions vary; of crystals with reference entries, above the hull of these;
+    and in a campaign with objectives whose evaluations have a mixing enthalpy, as those of
+    `AlloyProperties`, where the elements are on the diagram at zero. Otherwise the result is empty.
+    Quarantined and retracted results are no part of the hull.
     """
+    if "references" in log.description and "members" not in log.description["space"]:
+        return energies_above_references(log if log.space is not None else open_log(log.folder))
     hull = _system_hull(log)
     if hull is not None:
         above = {trial.number: hull.energy_above(trial) for trial in log.trial_records()}
@@ -224,7 +227,8 @@ def _best_numbers(
     known = [(trial.enthalpy, trial.number) for trial in trials if trial.is_known]
     if not known:
         raise LogError(f"{log.folder}: every energy is doubted, see `bostruct show`.")
-    return [n for n, e in e_above_hull.items() if e == 0] or [min(known)[1]]
+    has_members = "members" in log.description["space"]
+    return [n for n, e in e_above_hull.items() if has_members and e == 0] or [min(known)[1]]
 
 
 def _system_hull(log: Log) -> SystemHull | None:

@@ -11,7 +11,11 @@ from bostruct.campaign.analysis.absurd_energies import absurd_sentence
 from bostruct.campaign.analysis.bound_diagnosis import bound_sentences
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.radius_diagnosis import radius_sentence
-from bostruct.campaign.energy_above_hull import SystemHull, trial_ranks
+from bostruct.campaign.energy_above_hull import (
+    SystemHull,
+    energies_above_references,
+    trial_ranks,
+)
 from bostruct.campaign.enthalpy import (
     PRESSURE_ENERGY,
     is_crystal,
@@ -156,6 +160,8 @@ class EnergySummary:
         assessment: Best structures, and candidates that may be better.
         crystals: Symmetry and cell of the best structures by trial, where the cell varies.
         hull: Convex hull, where compositions vary.
+        above_references: Energy of the best crystal of one formula above the hull of reference
+            entries, eV per atom, negative below it; None without any.
     """
 
     energies: tuple[float | None, ...]
@@ -165,6 +171,7 @@ class EnergySummary:
     assessment: Assessment
     crystals: Mapping[int, CrystalSummary] = field(default_factory=dict)
     hull: HullSummary | None = None
+    above_references: float | None = None
 
 
 @final
@@ -252,14 +259,18 @@ def summarize(log: Log) -> CampaignSummary:
         logged = log.predictions()
         assessment = Assessment.from_log(log)
         predictions = {prediction.trial: prediction.prediction for prediction in logged}
+        best = best_evaluation(finished, initial_data, SystemHull.from_log(log))
         energy = EnergySummary(
             energies=tuple(None if trial.doubt else trial.energy for trial in finished),
-            best=best_evaluation(finished, initial_data, SystemHull.from_log(log)),
+            best=best,
             final_relaxation=_summarize_final_relaxation(log),
             calibration=CalibrationSummary.from_predictions(log.calibration(), logged),
             assessment=assessment,
             crystals=_summarize_crystals(log, [each.trial for each in assessment.best]),
             hull=HullSummary.from_log(log),
+            above_references=None
+            if best is None
+            else energies_above_references(log).get(best.trial),
         )
     else:
         front = log.pareto_front()

@@ -29,7 +29,7 @@ def final_text(summary: CampaignSummary) -> str:
     if summary.energy is not None:
         out = "best.extxyz"
         lines.append(_best_text(summary, summary.energy.best))
-        lines += [f"Hull: {line}." for line in hull_text.hull_lines(summary.energy.hull)]
+        lines += [f"Hull: {line}." for line in _hull_lines(summary.energy)]
         relaxations = _relaxation_lines(summary.energy.final_relaxation)
         lines += [f"Final relaxation: {line}." for line in relaxations]
     if summary.doubted:
@@ -146,6 +146,15 @@ def _doubt_lines(summary: CampaignSummary) -> list[str]:
     ]
 
 
+def _hull_lines(energy: EnergySummary) -> list[str]:
+    """Return the stable phases, or how far the best crystal is from the hull of references."""
+    above = energy.above_references
+    if above is None:
+        return hull_text.hull_lines(energy.hull)
+    side = "above" if above >= 0 else "below"
+    return [f"the best is {abs(above):.4f} eV/atom {side} the hull of the references"]
+
+
 def _energy_lines(energy: EnergySummary, names: Mapping[int, str]) -> list[str]:
     best = energy.best
     if best is None:
@@ -157,7 +166,7 @@ def _energy_lines(energy: EnergySummary, names: Mapping[int, str]) -> list[str]:
         text += f"step {best.step}, {best.generator}"
     return [
         f"best         {text}",
-        *_labeled_lines("hull", hull_text.hull_lines(energy.hull)),
+        *_labeled_lines("hull", _hull_lines(energy)),
         *_labeled_lines("relaxation", _relaxation_lines(energy.final_relaxation)),
         *_labeled_lines("calibration", _calibration_lines(energy.calibration)),
         *_labeled_lines("stated", filter(None, [energy.calibration.stated_text])),
