@@ -38,6 +38,7 @@ from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Log
 from bostruct.campaign.records import Step, Trial
 from bostruct.errors import LogError
+from bostruct.spaces.space import SupportsCompositions
 
 SLOW_FACTOR = 3.0
 """Evaluations of a slow run, in medians of its task and method."""
@@ -62,13 +63,16 @@ MAX_FAILURE_FRACTION = 0.5
 def diagnose_failures(
     results: Results, methods: Sequence[object], out: Path
 ) -> tuple[RunDiagnosis, ...]:
-    """Return the causes of failed and slow runs of campaigns, in the order of the runs."""
+    """Return the causes of failed and slow runs of campaigns, in the order of the runs.
+
+    Tasks of several compositions, which have no single minimum, are left out.
+    """
     campaigns = {m.name: m for m in methods if isinstance(m, CampaignMethod)}
     diagnoses = []
     for task in results.tasks:
         runs = [run for run in results.runs if run.task == task.name and run.method in campaigns]
         selected = [(i, run) for i, run in enumerate(runs) if is_failed_or_slow(run, results)]
-        if not selected:
+        if not selected or isinstance(task.search_space, SupportsCompositions):
             continue
         logs = [_read_log(campaigns[run.method], task, run, out) for run in runs]
         reference = find_reference_minimum(task, [log for log in logs if log is not None])

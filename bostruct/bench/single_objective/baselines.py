@@ -30,6 +30,7 @@ from bostruct.campaign.enthalpy import has_variable_cell, pressure_of
 from bostruct.errors import check_count
 from bostruct.runtime.rng import derive_seed, generator_for
 from bostruct.spaces import Space
+from bostruct.spaces.space import SupportsCompositions
 
 RELAXATION_FMAX = 0.05
 """Largest force at the end of a relaxation, eV/Å."""
@@ -75,7 +76,9 @@ class CountedSearch(ABC):
         return False
 
     def suits(self, task: Task) -> bool:
-        """Return whether the cell of the task is fixed, or the method relaxes cells."""
+        """Return whether the method searches for one energy, in cells that it can relax."""
+        if isinstance(task.search_space, SupportsCompositions):
+            return False
         return self.relaxes_cells or not has_variable_cell(task.search_space)
 
     def folder(self, task: Task) -> Path:

@@ -16,17 +16,36 @@ from bostruct.bench.single_objective.settings import CAMPAIGN_SETTINGS, Setting
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Campaign, Log, stop
 from bostruct.campaign.enthalpy import PRESSURE_ENERGY, has_variable_cell, pressure_of
+from bostruct.campaign.energy_above_hull import SystemHull, mean_hull_history
 from bostruct.campaign.log.run_folder import has_campaign
 from bostruct.campaign.records import Trial
 from bostruct.errors import InputError, LogError, check_count, error_message
 from bostruct.evaluators import Calculator, Evaluator
 from bostruct.runtime.rng import generator_for
 from bostruct.spaces import SupportsGenerators
+from bostruct.spaces.space import SupportsCompositions
 from bostruct.structures import Structures, to_ase
 
 N_START_STRUCTURES = 2
 """Number of structures that a campaign starts from where a task has its own, as many as random ones
 by default."""
+
+
+@final
+@dataclass(frozen=True)
+class HullReached(stop.StoppingCriterion):
+    """Criterion on the mean of the convex hull over the formulas of a space.
+
+    Args:
+        energy: Mean at or below which the run ends, eV/atom.
+    """
+
+    energy: float
+
+    def reason(self, progress: stop.Progress) -> str | None:
+        """Return the mean once it is low enough."""
+        lowest = min((e for e in progress.energies if e is not None), default=math.inf)
+        return f"a mean hull of {lowest:.6f} eV/atom" if lowest <= self.energy else None
 
 
 @final
@@ -98,7 +117,10 @@ class CampaignMethod:
         if run.is_finished:
             return run
         folder = run_folder(self, task, seed, out)
-        rule = stop.EnergyReached(task.target_energy) | stop.Evaluations(self.max_evaluations)
+        reached: stop.StoppingCriterion = stop.EnergyReached(task.target_energy)
+        if isinstance(task.search_space, SupportsCompositions):
+            reached = HullReached(task.target_energy)
+        rule = reached | stop.Evaluations(self.max_evaluations)
         campaign = self.campaign(task, seed)
         reason = ""
         begin = time.process_time()
@@ -153,9 +175,11 @@ class CampaignMethod:
         trials = [trial for trial in finished if not trial.is_initial_data]
         last = max((t.step for t in trials[: self.max_evaluations]), default=-1)
         steps = [s for s in log.steps() if s.kind == "model" and s.number <= last]
+        hull = SystemHull.from_references(task.search_space, None)
         return replace(
             empty_run(self, task, seed),
             energies=tuple(trial.enthalpy for trial in trials),
+            hull_energies=() if hull is None else tuple(mean_hull_history(trials, hull)),
             predictions=tuple(_energy_prediction(trial) for trial in trials),
             step_seconds=tuple(tuple(s.seconds[part] for part in TIMED_PARTS) for s in steps),
         )

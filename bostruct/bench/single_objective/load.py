@@ -9,6 +9,7 @@ from typing import TypeVar
 from bostruct.bench.single_objective.crystals import CRYSTALS
 from bostruct.bench.single_objective.matter import MATTER
 from bostruct.bench.single_objective.named_tasks import TASKS
+from bostruct.bench.single_objective.phase_diagrams import PHASE_DIAGRAMS
 from bostruct.bench.single_objective.settings import (
     ABLATIONS,
     CAMPAIGN_SETTINGS,
@@ -23,13 +24,14 @@ from bostruct.errors import InputError, check_choice, error_message
 
 T = TypeVar("T", Task, Setting)
 
-NAMED_TASKS: Mapping[str, Task] = {**TASKS, **MATTER, **CRYSTALS}
+NAMED_TASKS: Mapping[str, Task] = {**TASKS, **MATTER, **CRYSTALS, **PHASE_DIAGRAMS}
 """All tasks by name."""
 
 TASK_GROUPS: Mapping[str, Mapping[str, Task]] = {
     "all": TASKS,
     "matter": MATTER,
     "crystals": CRYSTALS,
+    "phase-diagrams": PHASE_DIAGRAMS,
 }
 """Tasks of each group by the name of the group."""
 
@@ -43,8 +45,8 @@ def load_tasks_and_settings(
     """Return tasks and settings by name, each once and in order.
 
     Args:
-        names: Names of tasks, of groups of them ("all", "matter", "crystals"), or Python files with
-            tasks and settings.
+        names: Names of tasks, of groups of them ("all", "matter", "crystals", "phase-diagrams"), or
+            Python files with tasks and settings.
         setting_words: Names of settings, predefined or in the files, or "ablations" for all that
             lack one thing.
 

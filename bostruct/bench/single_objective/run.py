@@ -40,6 +40,8 @@ class Run:
         target_energy: Highest energy that solves the task, eV.
         energies: Energies in the order of evaluation, eV; None where the evaluator failed.
         predictions: Prediction of each energy; None where there was no surrogate.
+        hull_energies: Mean of the convex hull after each evaluation, eV/atom, in a task of several
+            compositions, whose target it has; empty in others.
         step_seconds: Time of each model step without its evaluations, by `TIMED_PARTS`, s.
         cpu_seconds: CPU time of the process for the whole run with its evaluations, s; None where
             it was not measured.
@@ -53,6 +55,7 @@ class Run:
     target_energy: float
     energies: Sequence[float | None] = ()
     predictions: Sequence[EnergyPrediction | None] = ()
+    hull_energies: Sequence[float | None] = ()
     step_seconds: Sequence[Sequence[float]] = ()
     cpu_seconds: float | None = None
     reason: str = ""
@@ -60,7 +63,7 @@ class Run:
     @property
     def evaluations_to_success(self) -> int | None:
         """Number of evaluations until the task was solved, None if it was not."""
-        for i, energy in enumerate(self.energies[: self.max_evaluations]):
+        for i, energy in enumerate(self._target_values[: self.max_evaluations]):
             if energy is not None and energy <= self.target_energy:
                 return i + 1
         return None
@@ -73,9 +76,14 @@ class Run:
 
     @property
     def best_energy(self) -> float | None:
-        """Lowest energy within the limit of evaluations, eV."""
-        energies = self.energies[: self.max_evaluations]
+        """Lowest energy within the limit of evaluations, eV, or of the hull, eV/atom."""
+        energies = self._target_values[: self.max_evaluations]
         return min((energy for energy in energies if energy is not None), default=None)
+
+    @property
+    def _target_values(self) -> Sequence[float | None]:
+        """Energies that the target is one of."""
+        return self.hull_energies or self.energies
 
     @property
     def z_values(self) -> list[float]:
@@ -132,6 +140,7 @@ class Run:
             "cpu_seconds": self.cpu_seconds,
             "reason": self.reason,
             "energies": list(self.energies),
+            "hull_energies": list(self.hull_energies),
             "predictions": json_finite([p if p is None else p._asdict() for p in self.predictions]),
             "z2": json_finite(self.z2),
             "coverage_1sigma": self.coverage_1sigma,
