@@ -28,8 +28,8 @@ from bostruct.objectives.convex_hull import ConvexHull
 from bostruct.spaces import Space
 from bostruct.spaces.space import SupportsCompositions
 
-HULL_TOLERANCE = 1e-9
-"""Energy above the hull up to which a phase counts as on it, eV/atom: a rounding error."""
+RELATIVE_ROUNDING = 1e-11
+"""Energy above the hull up to which a phase counts as on it, in units of the largest energy."""
 
 
 class HasEnthalpy(Protocol):
@@ -103,6 +103,7 @@ class SystemHull:
             return None
         references = references or ReferenceEntries(())
         every = torch.cat([space.compositions, references.compositions(space.numbers)])
+        every = every.unique(dim=0)
         # Of a concave function all points but those in the corners lie above the hull.
         ends = ConvexHull.from_points(every, -every.square().sum(-1)).compositions
         return cls(space, references.hull(space.numbers), ends)
@@ -148,8 +149,7 @@ class SystemHull:
         found = self._composition_and_energy(trial)
         if found is None:
             return math.inf
-        above = found[1] - float(self.member_energies[found[0]])
-        return above if abs(above) > HULL_TOLERANCE else 0.0
+        return self.without_rounding(found[1] - float(self.member_energies[found[0]]))
 
     def formation_energy(self, trial: HasEnthalpy) -> float:
         """Return the energy of a trial less that of a mixture of the ends, eV/atom.
@@ -162,8 +162,12 @@ class SystemHull:
         mixture = float(self._mixtures[found[0]])
         if not math.isfinite(mixture):
             return math.nan
-        formation = found[1] - mixture
-        return formation if abs(formation) > HULL_TOLERANCE else 0.0
+        return self.without_rounding(found[1] - mixture)
+
+    def without_rounding(self, difference: float) -> float:
+        """Return a difference of energies, zero where it is a rounding error, eV/atom."""
+        largest = float(self.hull.energies.abs().amax()) if len(self.hull.energies) else 0.0
+        return difference if abs(difference) > RELATIVE_ROUNDING * largest else 0.0
 
     def with_trial(self, trial: HasEnthalpy) -> Self:
         """Return the hull with another trial; itself where that is not below it."""

@@ -24,6 +24,9 @@ from torch import Tensor
 FRACTION_TOLERANCE = 1e-9
 """Largest error of a fraction of a component that is a rounding error."""
 
+CHUNK_SIZE = 128
+"""Compositions whose mixtures are compared at once."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -100,9 +103,12 @@ def lower_hull(compositions: Tensor, energies: Tensor, x: Tensor) -> Tensor:
     for size in range(1, min(p, k) + 1):
         sets = torch.tensor(list(itertools.combinations(range(p), size)))
         A = compositions[sets].mT  # [sets, k, size]
-        w = torch.linalg.pinv(A) @ targets.T  # [sets, size, targets]
-        error = (A @ w - targets.T).abs().amax(1)
-        mixes = (error < FRACTION_TOLERANCE) & (w > -FRACTION_TOLERANCE).all(1)
-        energy = (energies[sets].unsqueeze(1) @ w).squeeze(1)
-        lowest = torch.minimum(lowest, energy.masked_fill(~mixes, torch.inf).amin(0))
+        inverse = torch.linalg.pinv(A)
+        for rows in torch.arange(len(targets)).split(CHUNK_SIZE):
+            b = targets[rows].T
+            w = inverse @ b  # [sets, size, targets]
+            error = (A @ w - b).abs().amax(1)
+            mixes = (error < FRACTION_TOLERANCE) & (w > -FRACTION_TOLERANCE).all(1)
+            energy = (energies[sets].unsqueeze(1) @ w).squeeze(1).masked_fill(~mixes, torch.inf)
+            lowest[rows] = torch.minimum(lowest[rows], energy.amin(0))
     return lowest.reshape(x.shape[:-1])

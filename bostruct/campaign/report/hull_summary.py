@@ -9,7 +9,7 @@ from typing import Self, final
 
 import torch
 
-from bostruct.campaign.energy_above_hull import HULL_TOLERANCE, SystemHull
+from bostruct.campaign.energy_above_hull import SystemHull
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.records import Trial
 from bostruct.campaign.reference_entries import ReferenceEntries
@@ -150,7 +150,7 @@ def _lowest_phases(hull: SystemHull, trials: Sequence[Trial]) -> list[Phase]:
                 formula=reduced_formula(parse_formula(space.formulas[m], min_atoms=1).tolist()),
                 fractions=tuple(space.compositions[m].tolist()),
                 formation_energy=hull.formation_energy(trial),
-                energy_above_hull=above if above > HULL_TOLERANCE else 0.0,
+                energy_above_hull=above,
                 trial=trial.number,
                 n_atoms=int(space.atom_counts[m]),
             )
@@ -168,8 +168,8 @@ def _reference_phases(hull: SystemHull, references: ReferenceEntries) -> list[Ph
         Phase(
             formula=reduced_formula(parse_formula(formula, min_atoms=1).tolist()),
             fractions=tuple(x[i].tolist()),
-            formation_energy=formation[i],
-            energy_above_hull=above[i] if above[i] > HULL_TOLERANCE else 0.0,
+            formation_energy=hull.without_rounding(formation[i]),
+            energy_above_hull=hull.without_rounding(above[i]),
         )
         for i, (formula, _) in enumerate(references.entries)
     ]

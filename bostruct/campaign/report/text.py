@@ -76,7 +76,7 @@ def _best_value(best: BestEvaluation) -> str:
     """Return the energy of the best structure, after its enthalpy under a pressure."""
     energy = f"{best.energy:.6f} eV"
     if best.energy_above_hull is not None:
-        energy = f"{best.energy_above_hull:.4f} eV/atom above the hull, energy {energy}"
+        return f"{best.energy_above_hull:.4f} eV/atom above the hull, energy {energy}"
     return energy if best.enthalpy is None else f"enthalpy {best.enthalpy:.6f} eV, energy {energy}"
 
 
@@ -318,8 +318,9 @@ def _unevaluated_text(assessment: Assessment, best: BestEvaluation | None) -> st
     candidate = assessment.unevaluated[0]
     prediction = candidate.prediction
     name = f"{candidate.name}, " if candidate.name else ""
-    quantity = "enthalpy " if best is not None and best.enthalpy is not None else ""
     has_hull = best is not None and best.energy_above_hull is not None
+    has_enthalpy = best is not None and best.enthalpy is not None and not has_hull
+    quantity = "enthalpy " if has_enthalpy else ""
     unit = "eV/atom above the hull" if has_hull else "eV"
     text = f"lowest {quantity}{_format_prediction(prediction)} {unit}, "
     text += f"{name}by {candidate.generator}"
