@@ -26,7 +26,8 @@ class FinalRelaxation:
     with a larger one resumes it.
 
     Args:
-        n_structures: Number of structures of the lowest energies, no two of them equal.
+        n_structures: Number of structures of the lowest energies, no two of them equal; where
+            compositions vary, of the lowest energies above the convex hull.
         fmax: Largest force on a movable atom of a relaxed structure, eV/Å. The force on the cell,
             derivative of the enthalpy by the strain over a length of the space, is below it too.
         max_steps: Maximum number of evaluations for each structure.
