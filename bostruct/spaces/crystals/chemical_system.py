@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,14 +13,16 @@ from torch import Tensor
 from bostruct.errors import InputError, check_count, check_positive, error_message
 from bostruct.spaces.active_bounds import ActiveBound
 from bostruct.spaces.crystals.crystal import Crystal
-from bostruct.spaces.crystals.crystal_fingerprint import repeat_fingerprint
+from bostruct.spaces.crystals.duplicates import composition_keys, is_same_crystal
 from bostruct.spaces.crystals.formula_units import cell_formulas
 from bostruct.spaces.crystals.member_arguments import member_arguments
-from bostruct.spaces.crystals.packing import push_apart, reduced, wrap_atoms
+from bostruct.spaces.crystals.member_moves import (
+    larger_members,
+    to_supercell,
+    transmuted,
+    transmuted_members,
+)
 from bostruct.spaces.crystals.padded_coordinates import PaddedCoordinates
-from bostruct.spaces.crystals.supercells import random_supercells
-from bostruct.spaces.crystals.transmutation import transmute
-from bostruct.spaces.fingerprint_distance import is_within_tolerance
 from bostruct.spaces.random_tensors import sample_categorical, uniform
 from bostruct.spaces.space import Move, Sampler
 from bostruct.spaces.stored_structures import StoredStructures
@@ -220,25 +220,7 @@ class ChemicalSystem:
             InputError: the scale is not positive.
         """
         check_positive("tolerance_scale", tolerance_scale, "It multiplies the tolerance.")
-        rows = [x.reshape(-1, self.dimension) for x in (A, B)]
-        indices = [
-            torch.arange(len(x), device=X.device).reshape(X.shape[:-1])
-            for x, X in zip(rows, (A, B), strict=True)
-        ]
-        first, second = torch.broadcast_tensors(*indices)
-        same = torch.zeros(first.shape, dtype=torch.bool, device=A.device)
-        prints = [self._fingerprints(x) for x in rows]
-        members = [self.member_index(x) for x in rows]
-        for m in prints[0]:
-            for k in prints[1]:
-                if self._composition_keys[m] != self._composition_keys[k]:
-                    continue
-                pairs = (members[0][first] == m) & (members[1][second] == k)
-                if bool(pairs.any()):
-                    one, other = first[pairs], second[pairs]
-                    tolerance = tolerance_scale * self.members[m].fingerprint_tolerance
-                    same[pairs] = self._is_same(m, prints[0], one, k, prints[1], other, tolerance)
-        return same
+        return is_same_crystal(self.members, self.coordinates, A, B, tolerance_scale)
 
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of crystals, by name.
@@ -251,9 +233,8 @@ class ChemicalSystem:
         """
         names = dict.fromkeys(name for member in self.members for name in member.moves())
         moves: dict[str, Move] = {name: partial(self._move_within, name) for name in names}
-        others = (("supercell", self._larger_members), ("transmute", self._transmuted_members))
-        for name, targets in others:
-            if any(targets):
+        for name in ("supercell", "transmute"):
+            if any(self._targets[name]):
                 moves[name] = partial(self._move_between, name)
         return dict(sorted(moves.items()))
 
@@ -285,38 +266,12 @@ class ChemicalSystem:
         return {"type": "ChemicalSystem", "pressure": self.pressure, "members": members}
 
     @cached_property
-    def _composition_keys(self) -> list[tuple[int, ...]]:
-        """Smallest whole numbers of atoms of each element, which name a composition."""
-        keys = []
-        for member in self.members:
-            counts = [int((member.numbers == z).sum()) for z in self.numbers.tolist()]
-            keys.append(tuple(n // math.gcd(*counts) for n in counts))
-        return keys
-
-    @cached_property
-    def _larger_members(self) -> list[list[int]]:
-        """Members that hold supercells of each member."""
-        keys, sizes = self._composition_keys, self.atom_counts.tolist()
-        members = range(len(keys))
-        return [
-            [k for k in members if keys[k] == keys[m] and sizes[k] % sizes[m] == 0 and k != m]
-            for m in members
-        ]
-
-    @cached_property
-    def _transmuted_members(self) -> list[list[int]]:
-        """Members of as many atoms as each member, those fewest transmutations away."""
-        counts = [Counter(member.numbers.tolist()) for member in self.members]
-        found = []
-        for own, size in zip(counts, self.atom_counts, strict=True):
-            changed = {
-                k: (own - other).total()
-                for k, other in enumerate(counts)
-                if self.atom_counts[k] == size and other != own
-            }
-            least = min(changed.values(), default=0)
-            found.append([k for k, n in changed.items() if n == least])
-        return found
+    def _targets(self) -> dict[str, list[list[int]]]:
+        """Members that each member is moved to, by the name of the move."""
+        return {
+            "supercell": larger_members(self.members),
+            "transmute": transmuted_members(self.members),
+        }
 
     def _member_at(self, x: Tensor) -> Crystal:
         return self.members[int(self.member_index(x))]
@@ -333,11 +288,12 @@ class ChemicalSystem:
         return mapped
 
     def _draw_members(self, n: int, generator: torch.Generator) -> Tensor:
-        keys = list(dict.fromkeys(self._composition_keys))
+        own_keys = composition_keys(self.members)
+        keys = list(dict.fromkeys(own_keys))
         n_cycles = -(-n // len(keys))
         order = [uniform((len(keys),), generator).argsort().cpu() for _ in range(n_cycles)]
         drawn = torch.cat(order)[:n] if order else torch.zeros(0, dtype=torch.int64)
-        composition = torch.tensor([keys.index(key) for key in self._composition_keys])
+        composition = torch.tensor([keys.index(key) for key in own_keys])
         weights = (
             self.atom_counts.double()
             .log()
@@ -378,38 +334,6 @@ class ChemicalSystem:
         condition = f"have the composition of a member, {formulas} ..."
         raise InputError(error_message("structures", condition, formula_of(numbers.tolist())))
 
-    def _fingerprints(self, X: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
-        """Return the fingerprints of the rows of each member, and where each row is among them."""
-        prints = {}
-        for m, rows in self.coordinates.groups(X):
-            place = torch.zeros(len(X), dtype=torch.int64, device=X.device)
-            place[rows] = torch.arange(len(rows), device=X.device)
-            prints[m] = self.members[m].fingerprint(self.coordinates.crop(m, X[rows])), place
-        return prints
-
-    def _is_same(
-        self,
-        m: int,
-        prints_m: Mapping[int, tuple[Tensor, Tensor]],
-        rows_m: Tensor,
-        k: int,
-        prints_k: Mapping[int, tuple[Tensor, Tensor]],
-        rows_k: Tensor,
-        tolerance: float,
-    ) -> Tensor:
-        """Return whether crystals of member m are those of member k, pair by pair."""
-        sizes = [len(self.members[i].numbers) for i in (m, k)]
-        common = math.lcm(*sizes)
-        pairs = []
-        for i, size, prints, rows in (
-            (m, sizes[0], prints_m, rows_m),
-            (k, sizes[1], prints_k, rows_k),
-        ):
-            found, place = prints[i]
-            every = repeat_fingerprint(found, self.members[i].numbers, common // size)
-            pairs.append(every[place[rows]])
-        return is_within_tolerance(pairs[0], pairs[1], tolerance)
-
     def _move_within(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
         def move(m: int, x: Tensor) -> Tensor:
             moves = self.members[m].moves()
@@ -418,7 +342,7 @@ class ChemicalSystem:
         return self._map(X, move)
 
     def _move_between(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
-        table = self._larger_members if name == "supercell" else self._transmuted_members
+        table, change = self._targets[name], to_supercell if name == "supercell" else transmuted
         u = uniform((len(X),), generator).tolist()
         choices = [table[m] for m in self.member_index(X).tolist()]
         target = torch.tensor(
@@ -433,33 +357,7 @@ class ChemicalSystem:
                     continue
                 chosen = rows[target[rows] == k]
                 x = self.coordinates.crop(m, X[chosen])
-                change = self._to_supercell if name == "supercell" else self._transmuted
-                changed = change(m, k, x, generator)
+                changed = change(self.members[m], self.members[k], x, generator)
                 inside = self.members[k].contains(changed)
                 moved[chosen[inside]] = self.coordinates.pad(k, changed[inside])
         return moved
-
-    def _transmuted(self, m: int, k: int, x: Tensor, generator: torch.Generator) -> Tensor:
-        old, new = self.members[m], self.members[k]
-        F, H = old.coordinates.decode(x)
-        scale = (new.volume / old.volume) ** (1 / 3)
-        return _packed(new, *transmute(F, H, old.numbers, new.numbers, scale, generator))
-
-    def _to_supercell(self, m: int, k: int, x: Tensor, generator: torch.Generator) -> Tensor:
-        old, new = self.members[m], self.members[k]
-        n_cells = len(new.numbers) // len(old.numbers)
-        F, H = random_supercells(*old.coordinates.decode(x), n_cells, generator)
-        numbers = old.numbers.repeat(n_cells)
-        order = torch.empty_like(numbers)
-        order[new.numbers.argsort(stable=True)] = numbers.argsort(stable=True)
-        repeated = _packed(new, F[:, order.to(F.device)], H)
-        moves = new.moves()
-        moved = moves["permute" if "permute" in moves else "rattle"](repeated, generator)
-        return torch.where(new.contains(moved).unsqueeze(-1), moved, repeated)
-
-
-def _packed(member: Crystal, F: Tensor, H: Tensor) -> Tensor:
-    """Return X `[n, d_m]` of crystals of a member in reduced cells, overlaps removed."""
-    F, H = push_apart(*reduced(F, H), member.contact_distances)
-    F, H = reduced(F, H)
-    return member.coordinates.encode(wrap_atoms(F), H)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from ase.build import bulk, make_supercell
+from ase.build import bulk
 
 from bostruct.errors import InputError
 from bostruct.spaces import ChemicalSystem, Crystal
@@ -87,59 +87,6 @@ def test_larger_cells_are_drawn_more_often():
     space = ChemicalSystem("Cu", formula_units=[1, 3])
     counts = torch.bincount(space.member_index(space.sample(400, seeded_generator(0))))
     assert abs(counts[1] - 300) < 4 * math.sqrt(400 * 0.75 * 0.25)
-
-
-@pytest.mark.parametrize("cells", [2, 3, 4])
-def test_a_primitive_cell_is_the_same_as_its_supercells(cells):
-    space = ChemicalSystem("Cu", formula_units=(1, 4))
-    atoms = bulk("Cu")
-    supercell = make_supercell(atoms, [[cells, 0, 0], [0, 1, 0], [0, 0, 1]])
-    x, y = (space.encode(from_ase([a])) for a in (atoms, supercell))
-    assert formulas(space, torch.cat([x, y])) == ["Cu", f"(Cu){cells}"]
-    assert space.is_duplicate(x, y, tolerance_scale=1e-6).all()
-    other = space.encode(from_ase([bulk("Cu", "bcc", a=2.87)]))
-    assert not space.is_duplicate(other, torch.cat([x, y])).any()
-
-
-def test_duplicates_of_many_are_those_of_pairs(copper_gold):
-    space = copper_gold
-    X = space.sample(9, seeded_generator(3))
-    X = torch.cat([X, space.moves()["supercell"](X, seeded_generator(0))])
-    table = space.is_duplicate(X.unsqueeze(1), X)
-    for i in range(0, len(X), 5):
-        for j in range(len(X)):
-            assert table[i, j] == space.is_duplicate(X[i], X[j])
-    assert torch.equal(table, table.mT)
-
-
-def test_different_compositions_are_never_the_same(copper_gold):
-    atoms = bulk("Cu", "fcc", a=3.9)
-    gold = atoms.copy()
-    gold.symbols[:] = "Au"
-    x, y = (copper_gold.encode(from_ase([a])) for a in (atoms, gold))
-    assert not copper_gold.is_duplicate(x, y).any()
-
-
-def test_transmutation_keeps_the_number_of_atoms(copper_gold):
-    X = copper_gold.sample(24, seeded_generator(4))
-    moved = copper_gold.moves()["transmute"](X, seeded_generator(5))
-    old, new = copper_gold.member_index(X), copper_gold.member_index(moved)
-    assert copper_gold.contains(moved).all()
-    assert torch.equal(copper_gold.atom_counts[old], copper_gold.atom_counts[new])
-    change = copper_gold.compositions[old] - copper_gold.compositions[new]
-    atoms = change.abs().sum(-1) / 2 * copper_gold.atom_counts[old]
-    assert (old != new).sum() > 12
-    torch.testing.assert_close(atoms[old != new], torch.ones_like(atoms[old != new]))
-
-
-def test_supercells_keep_the_composition(copper_gold):
-    X = copper_gold.sample(24, seeded_generator(4))
-    moved = copper_gold.moves()["supercell"](X, seeded_generator(5))
-    old, new = copper_gold.member_index(X), copper_gold.member_index(moved)
-    assert copper_gold.contains(moved).all()
-    assert torch.equal(copper_gold.compositions[old], copper_gold.compositions[new])
-    assert (old != new).any()
-    assert (copper_gold.atom_counts[new] >= copper_gold.atom_counts[old]).all()
 
 
 def test_crystals_of_no_member_take_a_cell_of_their_composition(copper_gold):

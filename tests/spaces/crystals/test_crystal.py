@@ -170,7 +170,7 @@ def test_formula_units_multiply_the_formula():
     assert space.formula == "(TiO2)2"
     assert space.description() == Crystal("(TiO2)2").description()
     for wrong in ([2, 4], 0, 1.5):
-        with pytest.raises(InputError, match="run one for each number of formula units"):
+        with pytest.raises(InputError, match="searches cells of several sizes"):
             Crystal("TiO2", formula_units=wrong)
 
 
