@@ -49,6 +49,9 @@ class ChemicalSystem:
         min_atoms: smallest number of atoms in the cell, where elements are given.
         formula_units: numbers of formula units of the formulas, as in [1, 2, 4]; a tuple of two is
             the smallest and the largest.
+        bounds: lowest and highest fraction of an element, where elements are given, as in
+            `{"Au": (0.0, 0.5)}`. The hull then ends at the outermost compositions that are left,
+            or at reference entries of the campaign.
         volume: expected volume in Å³ per atom, or by formula as in {"Cu": 11.8, "Au": 17}; of a
             composition between elements that are given it is their mean. By default from radii.
         volume_range: smallest and largest volume, relative to the expected one, as of `Crystal`.
@@ -86,6 +89,7 @@ class ChemicalSystem:
         max_atoms: int | None = None,
         min_atoms: int = 1,
         formula_units: int | Sequence[int] | None = None,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
         volume: Mapping[str, float] | float | None = None,
         volume_range: Sequence[float] | None = None,
         pressure: float = 0.0,
@@ -96,7 +100,7 @@ class ChemicalSystem:
         lengths: Sequence[float] | None = None,
         angles: Sequence[float] = (40.0, 140.0),
     ) -> None:
-        formulas = cell_formulas(system, max_atoms, min_atoms, formula_units)
+        formulas = cell_formulas(system, max_atoms, min_atoms, formula_units, bounds)
         arguments = member_arguments(formulas, volume, symmetry, atomic_radii, min_distance)
         members = [
             Crystal(

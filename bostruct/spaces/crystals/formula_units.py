@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bostruct.errors import InputError, check_count, error_message
+from bostruct.spaces.composition_properties import check_bounds
 from bostruct.spaces.formula import parse_formula
 from bostruct.structures import SYMBOLS
 
 MAX_MEMBERS = 1000
 """Largest number of formulas of one chemical system."""
+
+ROUNDING = 1e-9
+"""Largest difference of fractions that is a rounding error."""
 
 SYSTEM_HINT = (
     "Write elements with dashes and `max_atoms`, 'Cu-Au'; a list of formulas, ['Cu', 'Cu3Au', "
@@ -24,6 +28,7 @@ def cell_formulas(
     max_atoms: int | None = None,
     min_atoms: int = 1,
     formula_units: int | Sequence[int] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
 ) -> list[str]:
     """Return the formulas of the cells of a chemical system, each once.
 
@@ -33,6 +38,7 @@ def cell_formulas(
             many.
         min_atoms: smallest number of atoms.
         formula_units: numbers of formula units; a tuple of two is the smallest and the largest.
+        bounds: lowest and highest fraction of an element.
 
     Raises:
         InputError: the arguments do not make up a chemical system.
@@ -44,10 +50,14 @@ def cell_formulas(
         if max_atoms is None:
             condition = "be given with elements"
             raise InputError(error_message("max_atoms", condition, repr(system), SYSTEM_HINT))
-        return _formulas_of_elements(system, check_count("max_atoms", max_atoms), min_atoms)
-    if max_atoms is not None or min_atoms != 1:
-        condition = "be left out where formulas are given"
-        raise InputError(error_message("max_atoms", condition, repr(max_atoms), SYSTEM_HINT))
+        check_count("max_atoms", max_atoms)
+        return _formulas_of_elements(system, max_atoms, min_atoms, bounds)
+    others: dict[str, object] = {"max_atoms": max_atoms, "bounds": bounds}
+    others["min_atoms"] = None if min_atoms == 1 else min_atoms
+    for name, value in others.items():
+        if value is not None:
+            condition = "be left out where formulas are given"
+            raise InputError(error_message(name, condition, repr(value), SYSTEM_HINT))
     formulas = [system] if isinstance(system, str) else list(_sequence("system", system))
     if not formulas:
         raise InputError(error_message("system", "hold a formula", repr(system), SYSTEM_HINT))
@@ -65,7 +75,12 @@ def cell_formulas(
     return every
 
 
-def _formulas_of_elements(system: str, max_atoms: int, min_atoms: int) -> list[str]:
+def _formulas_of_elements(
+    system: str,
+    max_atoms: int,
+    min_atoms: int,
+    bounds: Mapping[str, tuple[float, float]] | None,
+) -> list[str]:
     symbols = system.split("-")
     unknown = [symbol for symbol in symbols if symbol not in SYMBOLS[1:]]
     if unknown or len(set(symbols)) < len(symbols):
@@ -74,17 +89,26 @@ def _formulas_of_elements(system: str, max_atoms: int, min_atoms: int) -> list[s
     if not 1 <= check_count("min_atoms", min_atoms) <= max_atoms:
         condition = f"be at most `max_atoms`, {max_atoms}"
         raise InputError(error_message("min_atoms", condition, min_atoms))
+    limits = [check_bounds(bounds, symbols).get(symbol, (0.0, 1.0)) for symbol in symbols]
     formulas = []
     for n in range(min_atoms, max_atoms + 1):
         for counts in itertools.product(range(n, -1, -1), repeat=len(symbols) - 1):
-            rest = n - sum(counts)
-            if rest >= 0:
-                formulas.append(_formula(symbols, (*counts, rest)))
+            every = (*counts, n - sum(counts))
+            pairs = zip(every, limits, strict=True)
+            if all(k >= 0 and _is_within(k / n, own) for k, own in pairs):
+                formulas.append(_formula(symbols, every))
         if len(formulas) > MAX_MEMBERS:
             condition = f"leave at most {MAX_MEMBERS} formulas"
             hint = "Fewer atoms or elements do, or a list of formulas."
             raise InputError(error_message("max_atoms", condition, max_atoms, hint))
+    if len(formulas) < 2:
+        condition, hint = "leave several formulas", "Widen them, or take a larger `max_atoms`."
+        raise InputError(error_message("bounds", condition, repr(bounds), hint))
     return formulas
+
+
+def _is_within(fraction: float, limits: tuple[float, float]) -> bool:
+    return limits[0] - ROUNDING <= fraction <= limits[1] + ROUNDING
 
 
 def _formula(symbols: Sequence[str], counts: Sequence[int]) -> str:

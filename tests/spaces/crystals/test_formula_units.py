@@ -11,6 +11,12 @@ def test_all_formulas_of_elements():
     assert cell_formulas("Cu-Au", 3, 3) == ["Cu3", "Cu2Au", "CuAu2", "Au3"]
 
 
+def test_bounds_of_fractions():
+    found = cell_formulas("Cu-Au", 4, bounds={"Au": (0.25, 0.5)})
+    assert found == ["CuAu", "Cu2Au", "Cu3Au", "Cu2Au2"]
+    assert cell_formulas("Cu-Au", 2, bounds={"Au": (0.0, 0.4)}) == ["Cu", "Cu2"]
+
+
 def test_ranges_and_lists_of_formula_units():
     assert cell_formulas("TiO2", formula_units=(1, 3)) == ["TiO2", "(TiO2)2", "(TiO2)3"]
     assert cell_formulas("TiO2", formula_units=[1, 3]) == ["TiO2", "(TiO2)3"]
@@ -26,6 +32,9 @@ def test_ranges_and_lists_of_formula_units():
         (("Cu-Au", 3, 1, 2), "formula_units"),
         ((["Cu", "Au"], 3), "max_atoms"),
         (([],), "hold a formula"),
+        (("Cu-Au", 2, 1, None, {"Au": (0.6, 0.9)}), "leave several formulas"),
+        (("Cu-Au", 2, 1, None, {"Ag": (0.1, 0.9)}), "name elements of the space"),
+        ((["Cu", "Au"], None, 1, None, {"Au": (0.1, 0.9)}), "bounds"),
         (("Cu",), "Crystal"),
         ((["CuAu", "AuCu"],), "each formula once"),
         (("Cu", None, 1, [1, 1]), "different numbers"),
