@@ -25,7 +25,9 @@ from bostruct.campaign.planning.acquisition_context import (
     goal_model,
     search_ranking,
 )
+from bostruct.campaign.planning.adaptive_kappa import adapt_kappa_factor
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
+from bostruct.campaign.planning.search_scale import scaled_search
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.training_data import training_data, with_enthalpies
 from bostruct.campaign.report.export import images_to_export
@@ -35,6 +37,7 @@ from bostruct.errors import InputError
 from bostruct.evaluators import Evaluation, Failure, Function
 from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
 from bostruct.spaces import ChemicalSystem, Cluster, Crystal
+from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates import fit_surrogate
 from bostruct.testing import seeded_generator
 from bostruct.testing.central_differences import assert_gradient
@@ -264,6 +267,41 @@ def test_stopping_criteria_follow_the_hull(campaign, log, tmp_path):
         one.read(tmp_path / "run").trials(), SystemHull.from_references(one.space, None)
     )
     assert len(history) == 2 + 1 + [value is not None for value in history].index(True)
+
+
+def test_pending_ends_are_not_asked_for_twice(tmp_path):
+    one = chemical_systems.campaign(n_initial=1)
+    with one.open(tmp_path / "run"):
+        asked = [formula(one.space, one.ask(1)[0]) for _ in range(2)]
+        assert sorted(asked) == ["Au", "Cu"]
+        (third,) = one.ask(1)  # a random one, as no end is left and none is known
+        assert third.generator == "random"
+
+
+def test_kappa_follows_improvements_of_the_hull(campaign, log):
+    first = SystemHull.from_references(campaign.space, None)
+    trials = [replace(t, mean=None) for t in log.trials("done")]
+    hull = SystemHull.from_trials(campaign.space, None, trials)
+    stable = next(t for t in trials if hull.energy_above(t) == 0)
+    n = len(stable.atoms)
+    start = adapt_kappa_factor(trials, hull=first)
+
+    def after(energy_change, error):
+        energy = stable.energy + energy_change
+        extra = replace(stable, energy=energy, mean=energy - error, predictive_variance=1e-4)
+        return adapt_kappa_factor([*trials, extra], hull=first)
+
+    assert after(-0.1 * n, 0.5) == start  # below the hull, whatever was predicted
+    assert after(0.1 * n, 0.5) < start
+    assert after(0.1 * n, 0.0) > start
+
+
+def test_a_search_has_the_scale_of_an_energy_per_atom(campaign):
+    step = step_of(campaign.components)
+    scaled = scaled_search(step, ProblemScale(3.0, 2.5))
+    per_cell = step.search.with_scale(3.0, 2.5)
+    assert scaled.fmax == pytest.approx(per_cell.fmax / 2)
+    assert scaled.max_step == per_cell.max_step
 
 
 def test_a_final_relaxation_takes_the_stable_phases(tmp_path):

@@ -4,7 +4,7 @@ from ase.calculators.emt import EMT
 from ase.units import GPa
 
 from bostruct.campaign.enthalpy_gradient import enthalpy_gradient
-from bostruct.spaces import Crystal
+from bostruct.spaces import ChemicalSystem, Crystal
 from bostruct.structures import to_ase
 from bostruct.testing.central_differences import assert_gradient
 from tests.campaign import crystals
@@ -61,3 +61,23 @@ def test_an_unknown_stress_makes_it_unknown():
     gradient = enthalpy_gradient(space, X, torch.zeros(8, 3), stress)
     assert bool(gradient[0].isfinite().all())
     assert bool(gradient[1].isnan().any())
+
+
+def test_it_is_that_of_each_of_several_sizes():
+    space = ChemicalSystem("Cu-Au", max_atoms=3, pressure=20 * GPa)
+    X = space.sample_members(torch.tensor([6, 0, 3]), torch.Generator().manual_seed(3))
+    every = [computed(space, x) for x in X]
+    forces = torch.cat([torch.tensor(atoms.get_forces()) for atoms in every])
+    stress = torch.stack([torch.tensor(atoms.get_stress()) for atoms in every])
+
+    def enthalpy(X):
+        values = [computed(space, x) for x in X]
+        total = sum(a.get_potential_energy() + space.pressure * a.get_volume() for a in values)
+        return torch.tensor(total, dtype=torch.float64)
+
+    gradient = enthalpy_gradient(space, X, forces, stress)
+    assert_gradient(enthalpy, X, gradient, rtol=1e-4)
+    for x, own, m in zip(X, gradient, space.member_index(X).tolist(), strict=True):
+        assert own[0] == 0
+        assert (own[1 + space.members[m].dimension :] == 0).all()
+        assert x[0] == m
