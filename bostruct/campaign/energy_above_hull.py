@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign.reference_entries import ReferenceEntries
-from bostruct.objectives.convex_hull import ConvexHull
+from bostruct.objectives.convex_hull import FRACTION_TOLERANCE, ConvexHull
 from bostruct.spaces import Space
 from bostruct.spaces.space import SupportsCompositions
 
@@ -103,7 +103,7 @@ class SystemHull:
             return None
         references = references or ReferenceEntries(())
         every = torch.cat([space.compositions, references.compositions(space.numbers)])
-        every = every.unique(dim=0)
+        every = every.unique(dim=0).flip(0)  # the elements in their order
         # Of a concave function all points but those in the corners lie above the hull.
         ends = ConvexHull.from_points(every, -every.square().sum(-1)).compositions
         return cls(space, references.hull(space.numbers), ends)
@@ -177,15 +177,23 @@ class SystemHull:
         x = self.space.compositions[found[0]]
         return replace(self, hull=self.hull.with_point(x, found[1]))
 
-    def missing_members(self) -> list[int]:
-        """Return the smallest member at each end whose energy is unknown."""
+    def missing_members(self, X_pending: Tensor | None = None) -> list[int]:
+        """Return the smallest member at each end whose energy is unknown.
+
+        Args:
+            X_pending: `[p, d]` structures under evaluation, whose ends are left out.
+        """
+        compositions, sizes = self.space.compositions, self.space.atom_counts.tolist()
+        pending = compositions[:0]
+        if X_pending is not None:
+            pending = compositions[self.space.member_index(X_pending)]
         members = []
-        sizes = self.space.atom_counts.tolist()
         for end in self.ends:
-            if math.isfinite(float(self.hull.energy(end))):
+            is_pending = bool(_is_equal(pending, end).any())
+            if is_pending or math.isfinite(float(self.hull.energy(end))):
                 continue
-            alike = (self.space.compositions - end).abs().amax(-1) < 1e-9
-            members += sorted(alike.nonzero().flatten().tolist(), key=sizes.__getitem__)[:1]
+            alike = _is_equal(compositions, end).nonzero().flatten().tolist()
+            members += sorted(alike, key=sizes.__getitem__)[:1]
         return members
 
     def mixture_energy(self, x: Tensor) -> Tensor:
@@ -277,3 +285,8 @@ def trial_ranks(trials: Sequence[HasEnthalpy], hull: SystemHull | None) -> list[
 def atoms_of(space: SupportsCompositions, X: Tensor) -> Tensor:
     """Return the number of atoms at X `[..., d]`, `[...]` in the dtype of X."""
     return space.atom_counts.to(X.device)[space.member_index(X)].to(X)
+
+
+def _is_equal(compositions: Tensor, x: Tensor) -> Tensor:
+    """Return which of the compositions `[m, s]` are x `[s]`, `[m]` bool."""
+    return (compositions - x).abs().amax(-1) < FRACTION_TOLERANCE

@@ -66,8 +66,6 @@ def plan_step(step: StepContext, trials: Sequence[Trial]) -> PlannedStep:
     is_first = first and len(X_initial) + n_random
     hull = hull_of_known(step, known)
     lacks_end = hull is not None and not hull.is_complete
-    if lacks_end:
-        n_random = max(n_random, step.q)
     if data is None or not has_enough_values(data) or is_first or lacks_end:
         return _random_step(step, trials, X_initial, n_random, hull)
     with seeded_global_rng(step.device, step.seed, step.number, "global"):
@@ -103,19 +101,21 @@ def _random_step(
 ) -> PlannedStep:
     """Return a step of the user's structures and random ones, without a model.
 
-    The random ones begin with the ends of the hull that have no energy and are not pending.
+    The random ones begin with the ends of the hull that have no energy and are not pending. Where
+    nothing else is planned there is one of each of these, or if none is left `q` random structures.
     """
     start, objectives = time.perf_counter(), step.components.learned_objectives
     excluded = torch.cat([step.columns.coordinates(trials), X_initial]) if trials else X_initial
     space, generator = step.components.space, step.generator_for("initial")
-    X = sample_new(space, n_random, generator, excluded)
+    ends: list[int] = []
     if hull is not None:
         is_open = [trial.X.unsqueeze(0) for trial in trials if trial.state in OPEN_STATES]
-        asked = torch.cat([X_initial, *is_open])
-        pending = set(hull.space.member_index(asked).tolist())
-        ends = [m for m in hull.missing_members() if m not in pending][:n_random]
-        X = torch.cat([hull.space.sample_members(torch.tensor(ends).long(), generator), X])
-        X = X[:n_random]
+        ends = hull.missing_members(torch.cat([X_initial, *is_open]))
+        if not n_random and not len(X_initial):
+            n_random = len(ends) or step.q
+    X = sample_new(space, n_random, generator, excluded)
+    if hull is not None and ends:
+        X = torch.cat([hull.space.sample_members(torch.tensor(ends), generator), X])[:n_random]
     X, n = torch.cat([X_initial, X]), len(X_initial)
     return PlannedStep(
         step=step.number,
