@@ -15,8 +15,8 @@ from bostruct.bench.single_objective.run import TIMED_PARTS, EnergyPrediction, R
 from bostruct.bench.single_objective.settings import CAMPAIGN_SETTINGS, Setting
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Campaign, Log, stop
-from bostruct.campaign.enthalpy import PRESSURE_ENERGY, has_variable_cell, pressure_of
 from bostruct.campaign.energy_above_hull import SystemHull, mean_hull_history
+from bostruct.campaign.enthalpy import PRESSURE_ENERGY, has_variable_cell, pressure_of
 from bostruct.campaign.log.run_folder import has_campaign
 from bostruct.campaign.records import Trial
 from bostruct.errors import InputError, LogError, check_count, error_message

@@ -98,7 +98,7 @@ class ChemicalSystem:
         min_distance: Mapping[str, float] | float | None = None,
         min_distance_factor: float = 0.7,
         lengths: Sequence[float] | None = None,
-        angles: Sequence[float] = (40.0, 140.0),
+        angles: Sequence[float] | None = None,
     ) -> None:
         formulas = cell_formulas(system, max_atoms, min_atoms, formula_units, bounds)
         arguments = member_arguments(formulas, volume, symmetry, atomic_radii, min_distance)

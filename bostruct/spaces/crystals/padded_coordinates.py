@@ -17,9 +17,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.spaces.crystals.crystal_coordinates import N_STRAIN_COMPONENTS, CrystalCoordinates
+from bostruct.spaces.crystals.crystal_coordinates import CrystalCoordinates
 from bostruct.spaces.crystals.log_strain import log_strain_matrix
 from bostruct.structures import Structures
+
+N_STRAIN_COMPONENTS = 6
+"""Number of coordinates of a cell that varies freely."""
 
 INDEX_TOLERANCE = 1e-6
 """Largest difference of a number of a member, or of a zero, from a whole number, in float32 too."""

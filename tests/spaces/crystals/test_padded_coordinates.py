@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from bostruct.spaces.crystals.cell_freedom import CellFreedom
 from bostruct.spaces.crystals.crystal_coordinates import CrystalCoordinates
 from bostruct.spaces.crystals.padded_coordinates import PaddedCoordinates
 from bostruct.testing import seeded_generator
@@ -9,7 +10,7 @@ from bostruct.testing import seeded_generator
 @pytest.fixture
 def coordinates():
     numbers = [torch.tensor([29]), torch.tensor([29, 79, 79]), torch.tensor([79, 29])]
-    members = [CrystalCoordinates(len(z), 13.0 * len(z)) for z in numbers]
+    members = [CrystalCoordinates(len(z), CellFreedom.cube(13.0 * len(z))) for z in numbers]
     return PaddedCoordinates(members, numbers)
 
 
