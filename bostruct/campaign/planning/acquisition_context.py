@@ -18,9 +18,20 @@ from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import Trial
 from bostruct.runtime.rng import derive_seed
+from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates import FittedModel, TrainingData
 from bostruct.surrogates.botorch_models.offset_model import OffsetModel
 from bostruct.surrogates.botorch_models.recalibrated_model import RecalibratedModel
+from bostruct.surrogates.botorch_models.shrinkage_model import ShrinkageModel
+from bostruct.surrogates.species import problem_scale
+
+PRIOR_STD_FACTOR = 2.0
+"""Spread of energies to which the acquisition shrinks, in that of random structures: wide, as low
+energies are sought, which are rare."""
+
+PRIOR_MEAN_FACTOR = 3.0
+"""Typical energy above the lowest one, in that spread: more than the largest weight of σ, so that
+structures of which nothing is known are not proposed before those that may be low."""
 
 
 def acquisition_context(
@@ -38,8 +49,9 @@ def acquisition_context(
     objectives = step.components.learned_objectives
     if objectives is None:
         energies = data.Y.squeeze(-1)
+        corrected = enthalpy_model(step, recalibrated_model(step, model, (ENERGY,)))
         return AcquisitionContext(
-            enthalpy_model(step, recalibrated_model(step, model, (ENERGY,))),
+            shrunk_model(step, corrected, data),
             X_baseline=data.X,
             Y=energies,
             best_f=float(energies.min()),
@@ -80,6 +92,25 @@ def recalibrated_model(step: StepContext, model: FittedModel, names: Sequence[st
     shift = torch.tensor([each.limited_shift for each in found], dtype=torch.float64)
     scale = torch.tensor([each.widened_scale for each in found], dtype=torch.float64)
     return RecalibratedModel(model, shift, scale)
+
+
+def shrunk_model(step: StepContext, model: FittedModel, data: TrainingData) -> FittedModel:
+    """Return the model, shrunk where it knows less than the spread of energies tells.
+
+    Only in a continuous space, where a search climbs to the largest σ that there is.
+
+    Args:
+        step: The step.
+        model: The model of the energy or enthalpy.
+        data: The training data.
+    """
+    space, structures = step.components.space, data.structures
+    if structures is None or isinstance(space, DiscreteSpace):
+        return model
+    n_moving = float((~structures.fixed).sum()) / len(structures)
+    std = PRIOR_STD_FACTOR * problem_scale(structures, space).energy_std(n_moving)
+    mean = float(data.Y.min()) + PRIOR_MEAN_FACTOR * std
+    return ShrinkageModel(model, mean, std)
 
 
 def enthalpy_model(step: StepContext, model: FittedModel) -> FittedModel:
