@@ -1,5 +1,7 @@
 """Campaigns under a pressure."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
