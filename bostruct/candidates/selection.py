@@ -12,7 +12,7 @@ from torch import Tensor
 from bostruct.spaces import Space
 
 STRICT_TOLERANCE_SCALE = 0.2
-"""Factor on the tolerance within which a candidate is a copy of an unrelaxed structure."""
+"""Factor on the tolerance within which a candidate is a copy, even of a structure it is below."""
 
 SELECTION_BLOCK_SIZE = 16
 """Candidates that are compared at a time."""
@@ -66,14 +66,14 @@ def select_top(
     *,
     space: Space,
     X_evaluated: Tensor | None = None,
-    is_relaxed: Tensor | None = None,
+    is_lower: Tensor | None = None,
     allow_resample: Tensor | None = None,
 ) -> Tensor:
     """Return the rows of the q best candidates that are no duplicates, best first, `[<= q]`.
 
     Left out are values that are not finite, structures outside the space or with
     atoms too close, duplicates of one in `X_evaluated`, and duplicates of a better candidate.
-    Near an evaluated structure that is not relaxed the tolerance is stricter, and a candidate
+    The tolerance is stricter for a candidate that is lower than the evaluated structure, and one
     with `allow_resample` may be a copy of one such structure.
 
     Args:
@@ -81,10 +81,10 @@ def select_top(
         q: the most rows to return.
         space: the space, which accepts structures and recognizes duplicates.
         X_evaluated: `[t, d]` structures evaluated or pending.
-        is_relaxed: `[t]` bool, which of them are at a minimum, so that the whole tolerance
-            applies; none by default.
+        is_lower: `[c, t]` bool, which candidates are so far below which of them that the stricter
+            tolerance applies; all by default.
         allow_resample: `[c]` bool, which candidates may be a copy of an evaluated structure that
-            is not relaxed; none by default.
+            they are below; none by default.
     """
     X, acq_value = candidates.X, candidates.acq_value
     allowed = acq_value.isfinite() & X.isfinite().all(-1)
@@ -96,7 +96,8 @@ def select_top(
             break
         block = X[rows]
         resample = None if allow_resample is None else allow_resample[rows]
-        excluded = _is_evaluated(block, space, X_evaluated, is_relaxed, resample)
+        lower = None if is_lower is None else is_lower[rows]
+        excluded = _is_evaluated(block, space, X_evaluated, lower, resample)
         if selected:
             excluded |= space.is_duplicate(block.unsqueeze(1), X[selected]).any(-1)
         duplicates = space.is_duplicate(block.unsqueeze(1), block).tolist()
@@ -112,7 +113,7 @@ def _is_evaluated(
     X: Tensor,
     space: Space,
     X_evaluated: Tensor | None,
-    is_relaxed: Tensor | None,
+    is_lower: Tensor | None,
     allow_resample: Tensor | None,
 ) -> Tensor:
     """Return which of X `[n, d]` count as evaluated, `[n]` bool."""
@@ -123,8 +124,8 @@ def _is_evaluated(
     evaluated = copies.any(-1)
     if allow_resample is not None:
         evaluated &= ~allow_resample.to(X.device) | (copies.sum(-1) > 1)
-    if is_relaxed is not None:
-        evaluated |= (space.is_duplicate(X, X_evaluated) & is_relaxed.to(X.device)).any(-1)
+    if is_lower is not None:
+        evaluated |= (space.is_duplicate(X, X_evaluated) & ~is_lower.to(X.device)).any(-1)
     return evaluated
 
 
@@ -133,5 +134,5 @@ def select_unevaluated(
 ) -> Tensor:
     """Return the rows of the best of X `[c, d]` that are no duplicates of evaluated structures."""
     candidates = Candidates.unrelaxed(X, acq_value, [])
-    relaxed = torch.ones(len(X_evaluated), dtype=torch.bool)  # duplicates, however far relaxed
-    return select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=relaxed)
+    lower = torch.zeros(len(X), len(X_evaluated), dtype=torch.bool)
+    return select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_lower=lower)

@@ -66,6 +66,14 @@ class ProblemScale:
         """Scale of the forces, eV/Å."""
         return self.energy / self.length
 
+    def energy_std(self, n_atoms: float) -> float:
+        """Return the standard deviation of energies of random structures, eV.
+
+        Args:
+            n_atoms: Number of the atoms that move.
+        """
+        return self.energy * math.sqrt(n_atoms) / ENERGY_RATIO
+
     @classmethod
     def from_structures(cls, structures: Structures, radii: Tensor) -> ProblemScale:
         """Return the scale of structures with energies and forces, as far as they are known.

@@ -102,27 +102,27 @@ def test_parts_are_joined_in_order():
     assert both.converged.all()
 
 
-def test_what_rests_is_not_looked_at_again_nearby():
-    """What is away from its minimum is, unless the look is a copy."""
+def test_a_structure_is_not_evaluated_again_nearby():
+    """What is lower than it is, unless it is a copy."""
     near = made([1.05], [1.0])
     seen = torch.tensor([[1.0]], dtype=torch.float64)
-    for rests, rows in ((True, []), (False, [0])):
-        resting = torch.tensor([rests])
-        found = select_top(near, 1, space=Line(), X_evaluated=seen, is_relaxed=resting)
+    for lower, rows in ((False, []), (True, [0])):
+        is_lower = torch.tensor([[lower]])
+        found = select_top(near, 1, space=Line(), X_evaluated=seen, is_lower=is_lower)
         assert found.tolist() == rows
 
 
 @pytest.mark.parametrize(
-    ("before", "rests", "pays", "rows"),
+    ("before", "lower", "pays", "rows"),
     [
-        ([1.0], False, False, []),
-        ([1.0], False, True, [0]),
-        ([1.0], True, True, []),
-        ([1.0, 1.002], False, True, []),
+        ([1.0], True, False, []),
+        ([1.0], True, True, [0]),
+        ([1.0], False, True, []),
+        ([1.0, 1.002], True, True, []),
     ],
-    ids=["promises little", "promises much", "is at rest", "was looked at twice"],
+    ids=["promises little", "promises much", "is not lower", "was looked at twice"],
 )
-def test_what_promises_much_is_looked_at_once_more(before, rests, pays, rows):
+def test_what_promises_much_is_looked_at_once_more(before, lower, pays, rows):
     """In a stiff potential a minimum is far below what is as good as its copy."""
     copy = made([1.001], [1.0])
     seen = torch.tensor(before, dtype=torch.float64).view(-1, 1)
@@ -131,7 +131,7 @@ def test_what_promises_much_is_looked_at_once_more(before, rests, pays, rows):
         1,
         space=Line(),
         X_evaluated=seen,
-        is_relaxed=torch.tensor([rests] * len(before)),
+        is_lower=torch.tensor([[lower] * len(before)]),
         allow_resample=torch.tensor([pays]),
     )
     assert found.tolist() == rows
@@ -144,7 +144,7 @@ def test_the_choice_among_many_is_that_of_one_after_the_other(q):
     places = 4 * torch.rand(90, generator=random)
     values = torch.randn(90, generator=random)
     seen = [0.5]
-    strict = STRICT_TOLERANCE_SCALE * 0.1  # of what was seen nothing is said to be at rest
+    strict = STRICT_TOLERANCE_SCALE * 0.1  # nothing is said of what is lower
     expected: list[int] = []
     for row in values.argsort(descending=True).tolist():
         place = float(places[row])
@@ -206,20 +206,19 @@ NEAR = [[1.05, 0.0, 0.0], [0.0, 1.05, 0.0], [0.05, 1.0, 0.0], [3.0, 3.0, 3.0], [
 
 
 @pytest.mark.parametrize(
-    ("relaxed", "rows"),
+    ("lower", "rows"),
     [
-        ((False, False), [0, 1, 3]),
-        ((True, False), [1, 3]),
-        ((False, True), [0, 3]),
-        ((True, True), [3]),
+        ((True, True), [0, 1, 3]),
+        ((False, True), [1, 3]),
+        ((True, False), [0, 3]),
+        ((False, False), [3]),
     ],
 )
-def test_each_structure_seen_has_its_own_state(relaxed, rows):
-    """The candidates near a relaxed one are left out, and those near the other are not."""
+def test_candidates_lower_than_one_structure_seen(lower, rows):
+    """The candidates near one that they are not below are left out, those near the other stay."""
     candidates = boxed(NEAR, [5.0, 4.0, 3.0, 2.0, 1.0])
-    found = select_top(
-        candidates, 5, space=Box(), X_evaluated=SEEN, is_relaxed=torch.tensor(relaxed)
-    )
+    is_lower = torch.tensor([lower] * 5)
+    found = select_top(candidates, 5, space=Box(), X_evaluated=SEEN, is_lower=is_lower)
     assert found.tolist() == rows  # 2 and 4 are the same as better ones, 1 and 0
 
 
@@ -244,7 +243,7 @@ def test_each_candidate_has_its_own_permission_to_resample(resample, rows):
         4,
         space=Box(),
         X_evaluated=SEEN,
-        is_relaxed=torch.tensor([False, False]),
+        is_lower=torch.ones(4, 2, dtype=torch.bool),
         allow_resample=torch.tensor(resample),
     )
     assert found.tolist() == rows
@@ -257,7 +256,7 @@ def test_the_selection_in_a_box_is_that_of_one_after_the_other(c, t):
     places = (torch.rand(c, 3, generator=random, dtype=torch.float64) * 0.5).round(decimals=2)
     values = torch.randn(c, generator=random, dtype=torch.float64)
     seen = (torch.rand(t, 3, generator=random, dtype=torch.float64) * 0.5).round(decimals=2)
-    relaxed = torch.rand(t, generator=random) < 0.3
+    lower = torch.rand(c, t, generator=random) < 0.7
     resample = torch.rand(c, generator=random) < 0.5
 
     def is_same(a, b, tolerance):
@@ -269,7 +268,7 @@ def test_the_selection_in_a_box_is_that_of_one_after_the_other(c, t):
         copies = [is_same(place, other, 0.1 * STRICT_TOLERANCE_SCALE) for other in seen.tolist()]
         near = [is_same(place, other, 0.1) for other in seen.tolist()]
         out = sum(copies) > (1 if resample[row] else 0)
-        out |= any(n and r for n, r in zip(near, relaxed.tolist(), strict=True))
+        out |= any(n and not r for n, r in zip(near, lower[row].tolist(), strict=True))
         out |= any(is_same(place, places[other].tolist(), 0.1) for other in expected)
         if not out:
             expected.append(row)
@@ -278,7 +277,7 @@ def test_the_selection_in_a_box_is_that_of_one_after_the_other(c, t):
         c,
         space=Box(),
         X_evaluated=seen,
-        is_relaxed=relaxed,
+        is_lower=lower,
         allow_resample=resample,
     )
     assert found.tolist() == expected

@@ -15,7 +15,7 @@ from bostruct.campaign.analysis.recalibration import Recalibration
 from bostruct.campaign.enthalpy import pressure_energy, pressure_of
 from bostruct.campaign.planning.acquisition_context import acquisition_context
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
-from bostruct.campaign.planning.resampling import is_promising, is_relaxed, resampling_scale
+from bostruct.campaign.planning.resampling import is_lower, is_promising, resampling_scale
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.training_data import training_data
 from bostruct.campaign.records import Step, training_structures
@@ -66,24 +66,23 @@ def diagnose_step(
     with torch.no_grad():
         posterior = model.posterior(X, observation_noise=True)
     work = float(pressure_energy(space, reference.X)) if pressure_of(space) else 0.0
-    error = reference.energy - work - float(posterior.mean)
+    mean = posterior.mean.reshape(1) + work
+    error = reference.energy - float(mean)
     z = error / math.sqrt(max(float(posterior.variance), 1e-300))
     value = _acquisition_value(acquisition, campaign, reference.X)
     shortfall = (selected.acquisition or 0.0) - value
     candidates = Candidates.unrelaxed(X, X.new_zeros(1), ["reference minimum"])
-    numbers = [trial.number for trial in training]
-    structures = training_structures(training, space)
-    scale = resampling_scale(structures, space)
-    relaxed = dict(zip(numbers, is_relaxed(structures, scale), strict=True))
-    # less the work of the reference, so that they compare with its predicted energy
-    energies = torch.tensor([trial.enthalpy for trial in training]) - work
+    known = {trial.number: trial.enthalpy for trial in training}
+    energies = torch.tensor([known.get(trial.number, math.nan) for trial in before])
+    enthalpies = torch.tensor([trial.enthalpy for trial in training])
+    scale = resampling_scale(training_structures(training, space), space, enthalpies)
     proposed = select_top(
         candidates,
         1,
         space=space,
         X_evaluated=torch.stack([trial.X for trial in before]),
-        is_relaxed=torch.tensor([relaxed.get(trial.number, True) for trial in before]),
-        allow_resample=is_promising(model, X, energies, scale),
+        is_lower=is_lower(mean, energies, scale),
+        allow_resample=is_promising(mean, energies[energies.isfinite()], scale),
     )
     if not len(proposed):
         cause = "excluded"

@@ -20,10 +20,21 @@ from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import Trial
 from bostruct.runtime.rng import derive_seed
+from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates import FittedModel, TrainingData
 from bostruct.surrogates.botorch_models.affine_model import AffineModel
 from bostruct.surrogates.botorch_models.offset_model import OffsetModel
 from bostruct.surrogates.botorch_models.recalibrated_model import RecalibratedModel
+from bostruct.surrogates.botorch_models.shrinkage_model import ShrinkageModel
+from bostruct.surrogates.species import problem_scale
+
+PRIOR_STD_FACTOR = 2.0
+"""Spread of energies to which the acquisition shrinks, in that of random structures: wide, as low
+energies are sought, which are rare."""
+
+PRIOR_MEAN_FACTOR = 3.0
+"""Typical energy above the lowest one, in that spread: more than the largest weight of σ, so that
+structures of which nothing is known are not proposed before those that may be low."""
 
 
 def acquisition_context(
@@ -41,8 +52,9 @@ def acquisition_context(
     objectives = step.components.learned_objectives
     if objectives is None:
         energies = data.Y.squeeze(-1)
+        corrected = recalibrated_model(step, model, (ENERGY,))
         return AcquisitionContext(
-            goal_model(step, recalibrated_model(step, model, (ENERGY,)), known),
+            shrunk_goal_model(step, corrected, data, known),
             X_baseline=data.X,
             Y=energies,
             best_f=float(energies.min()),
@@ -83,6 +95,44 @@ def recalibrated_model(step: StepContext, model: FittedModel, names: Sequence[st
     shift = torch.tensor([each.limited_shift for each in found], dtype=torch.float64)
     scale = torch.tensor([each.widened_scale for each in found], dtype=torch.float64)
     return RecalibratedModel(model, shift, scale)
+
+
+def shrunk_goal_model(
+    step: StepContext, model: FittedModel, data: TrainingData, known: Sequence[Trial]
+) -> FittedModel:
+    """Return the model of `goal_model`, shrunk where it knows less than the spread of energies.
+
+    Only in a continuous space, where a search climbs to the largest σ that there is. Energies of
+    random structures deviate by the root of the number of atoms: where that differs, values per
+    atom are shrunk times it.
+
+    Args:
+        step: The step.
+        model: The model of the energy.
+        data: The training data, with values of `goal_data` as Y.
+        known: The trials that they are of.
+    """
+    goal, structures = goal_model(step, model, known), data.structures
+    space, hull = step.components.space, hull_of_known(step, known)
+    if structures is None or isinstance(space, DiscreteSpace):
+        return goal
+    scale = problem_scale(structures, space)
+    if hull is None:
+        n_moving = float((~structures.fixed).sum()) / len(structures)
+        std = PRIOR_STD_FACTOR * scale.energy_std(n_moving)
+        return ShrinkageModel(goal, float(data.Y.min()) + PRIOR_MEAN_FACTOR * std, std)
+    std, of_members = PRIOR_STD_FACTOR * scale.energy_std(1), hull.space
+
+    def root(X: Tensor) -> tuple[Tensor, Tensor]:
+        n = atoms_of(of_members, X)
+        return n.sqrt(), torch.zeros_like(n)
+
+    def inverse_root(X: Tensor) -> tuple[Tensor, Tensor]:
+        factor, zero = root(X)
+        return 1 / factor, zero
+
+    shrunk = ShrinkageModel(AffineModel(goal, root), PRIOR_MEAN_FACTOR * std, std)
+    return AffineModel(shrunk, inverse_root)
 
 
 def enthalpy_model(step: StepContext, model: FittedModel) -> FittedModel:

@@ -22,7 +22,7 @@ def select_batch(
     candidates: Candidates,
     acquisition: BatchAcquisition,
     X_evaluated: Tensor,
-    is_relaxed: Tensor | None = None,
+    is_lower: Tensor | None = None,
     allow_resample: Tensor | None = None,
     infeasible: Tensor | None = None,
 ) -> tuple[Candidates, list[int], list[float]]:
@@ -35,7 +35,7 @@ def select_batch(
         candidates: The candidates of the search.
         acquisition: The acquisition function.
         X_evaluated: `[t, d]` structures evaluated or pending.
-        is_relaxed: `[t]` bool, which of them are at a minimum, as in `select_top`.
+        is_lower: `[c, t]` bool, which candidates are below which of them, as in `select_top`.
         allow_resample: `[c]` bool, which candidates may resample, as in `select_top`.
         infeasible: `[c]` bool, candidates that take no part; none by default.
 
@@ -58,7 +58,7 @@ def select_batch(
             1,
             space=step.components.space,
             X_evaluated=X_evaluated,
-            is_relaxed=is_relaxed,
+            is_lower=is_lower,
             allow_resample=allow_resample,
         )
         if len(rows) == 0:

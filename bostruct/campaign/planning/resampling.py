@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bostruct.campaign.enthalpy import has_variable_cell
-from bostruct.campaign.enthalpy_gradient import enthalpy_gradient
 from bostruct.campaign.planning.posterior_tensors import posterior_mean_variance
 from bostruct.campaign.planning.retries import retry_candidates
 from bostruct.campaign.planning.step_context import StepContext
@@ -20,8 +18,9 @@ from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates import FittedModel, TrainingData
 from bostruct.surrogates.species import problem_scale
 
-RELAXED_MAX_FORCE = 0.1
-"""Force, in units of `resampling_scale`, below which little is gained at a minimum."""
+MIN_ENERGY_GAIN = 0.002
+"""Energy, in units of `resampling_scale`, by which a candidate within the tolerance of an evaluated
+structure is predicted below it where it counts as another one."""
 
 PROMISING_ENERGY_GAIN = 0.008
 """Energy, in units of that scale, by which a candidate that may resample a structure is predicted
@@ -57,7 +56,7 @@ def resampling_rules(
     """Return which structures count as evaluated, and where a candidate may resample one.
 
     A member of a discrete space has one energy: only failures may be repeated. In a continuous
-    space a candidate close to a structure that is not at its minimum may be evaluated.
+    space a candidate close to an evaluated structure may be evaluated where it is predicted lower.
 
     Args:
         step: The step.
@@ -68,64 +67,44 @@ def resampling_rules(
         scale: Scale of `resampling_scale`; None with objectives.
 
     Returns:
-        `[t, d]` the structures evaluated or pending; `[t]` bool, which of them are relaxed, or
-        None; `[c]` bool, which candidates are promising, or None; as `select_top` takes them.
+        `[t, d]` the structures evaluated or pending; `[c, t]` bool, which candidates are lower than
+        which of them, or None; `[c]` bool, which candidates are promising, or None; as `select_top`
+        takes them.
     """
-    space, repeated, promising = step.components.space, set[int](), None
+    space = step.components.space
+    X_evaluated = step.columns.coordinates(trials).to(data.X)
     if isinstance(space, DiscreteSpace):
         repeated = {trial.number for trial in retry_candidates(trials, space, step.columns)}
-    else:
-        assert scale is not None  # there are no objectives in continuous spaces
-        promising = is_promising(model, X_candidates, data.Y.squeeze(-1), scale)
-    kept: slice | Tensor = slice(None)
-    if repeated:
-        kept = torch.tensor([trial.number not in repeated for trial in trials])
-    X_evaluated = step.columns.coordinates(trials)[kept].to(data.X)
-    if data.structures is None or scale is None:
-        return X_evaluated, None, promising
-    flags = torch.ones(len(trials), dtype=torch.bool)
-    known = torch.tensor(step.columns.each("is known", trials, is_known))
-    if has_variable_cell(space):
-        relaxed = is_crystal_relaxed(space, data.X, data.structures, scale)
-    else:
-        relaxed = is_relaxed(data.structures, scale)
-    flags[known] = torch.tensor(relaxed)
-    return X_evaluated, flags[kept], promising
+        if repeated:
+            kept = torch.tensor([trial.number not in repeated for trial in trials])
+            X_evaluated = X_evaluated[kept]
+        return X_evaluated, None, None
+    assert scale is not None  # there are no objectives in continuous spaces
+    mean = posterior_mean_variance(model, X_candidates)[0].squeeze(-1)
+    known = torch.tensor(step.columns.each("is known", trials, is_known), device=mean.device)
+    energies = mean.new_full((len(trials),), torch.nan)
+    energies[known] = data.Y.squeeze(-1).to(mean)
+    return X_evaluated, is_lower(mean, energies, scale), is_promising(mean, energies[known], scale)
 
 
-def is_relaxed(structures: Structures, scale: ProblemScale) -> list[bool]:
-    """Return which structures are so close to a minimum that resampling gains little."""
-    if structures.forces is None:
-        return [False] * len(structures)
-    size = structures.forces.abs().amax(-1).masked_fill(structures.fixed, 0)
-    largest = size.new_zeros(len(structures))
-    largest = largest.scatter_reduce(0, structures.index, size, "amax")
-    return (largest < RELAXED_MAX_FORCE * scale.force).tolist()
+def is_lower(mean: Tensor, energies: Tensor, scale: ProblemScale) -> Tensor:
+    """Return which candidates are predicted below which structures, `[c, t]` bool.
 
-
-def is_crystal_relaxed(
-    space: Space, X: Tensor, structures: Structures, scale: ProblemScale
-) -> list[bool]:
-    """Return which crystals are close to a minimum in atoms and cell together.
-
-    Where symmetry leaves no forces the stress tells; without forces or stress it is not known.
+    Within the tolerance of a structure at its minimum none is, so that it is not evaluated again;
+    next to one that is not, each evaluation comes closer to the minimum.
 
     Args:
-        space: Space with a variable cell.
-        X: `[t, d]` coordinates.
-        structures: The t structures with what is known of them.
+        mean: `[c]` eV, predicted energies.
+        energies: `[t]` eV, known energies; NaN where there is none yet, below which nothing is.
         scale: Scale of `resampling_scale`.
     """
-    forces, stress = (structures.value_or_nan(name) for name in ("forces", "stress"))
-    largest = enthalpy_gradient(space, X, forces, stress).abs().amax(-1)
-    return (largest < RELAXED_MAX_FORCE * scale.force).tolist()
+    return mean.unsqueeze(-1) < energies - MIN_ENERGY_GAIN * scale.energy
 
 
-def is_promising(model: FittedModel, X: Tensor, energies: Tensor, scale: ProblemScale) -> Tensor:
-    """Return which of X `[c, d]` are predicted well below all of `energies` `[t]`, `[c]` bool.
+def is_promising(mean: Tensor, energies: Tensor, scale: ProblemScale) -> Tensor:
+    """Return which predicted energies `[c]` eV are well below all of `energies` `[t]` eV, `[c]`.
 
     In a stiff potential a structure within the tolerance of a minimum may still be far
     above it, so these are evaluated even next to an evaluated structure.
     """
-    mean, _ = posterior_mean_variance(model, X)
-    return mean.squeeze(-1) < energies.min() - PROMISING_ENERGY_GAIN * scale.energy
+    return mean < energies.min() - PROMISING_ENERGY_GAIN * scale.energy

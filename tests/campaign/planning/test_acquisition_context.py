@@ -1,8 +1,12 @@
+from dataclasses import replace
+
+import pytest
 import torch
 
 from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.campaign.analysis.recalibration import Recalibration
 from bostruct.campaign.planning.acquisition_context import (
+    PRIOR_MEAN_FACTOR,
     acquisition_context,
     recalibrations,
     search_ranking,
@@ -28,7 +32,7 @@ def context_of(components, known, **arguments):
 def test_of_one_energy(log):
     context, data, model, ranking = context_of(campaign().components, log.trials())
     energies = [trial.energy for trial in log.trials()]
-    assert context.model is model
+    assert context.model.model is model
     assert context.X_baseline is data.X
     assert context.Y.tolist() == energies
     assert context.best_f == min(energies)
@@ -65,12 +69,30 @@ def test_the_acquisition_sees_the_correction_of_the_step(log):
     wide = {"energy": Recalibration(0.5, 2.0)}
     context, data, model, _ = context_of(components, log.trials(), recalibrations=wide)
     X = data.X[:3].unsqueeze(-2) + 0.3
-    own, found = model.posterior(X), context.model.posterior(X)
+    own, found = model.posterior(X), context.model.model.posterior(X)
     torch.testing.assert_close(found.variance, 4 * own.variance)
     torch.testing.assert_close(found.mean, own.mean + 0.5 * own.variance.sqrt())
     narrow = {"energy": Recalibration(0.0, 0.5)}  # a search widens only
     context, _, model, _ = context_of(components, log.trials(), recalibrations=narrow)
-    assert context.model is model
+    assert context.model.model is model
+
+
+def test_the_acquisition_shrinks_to_the_spread_of_energies_above_the_lowest(log):
+    """Shifted energies shift it, and larger ones scale it."""
+    components = campaign().components
+
+    def spread(scale=1.0, shift=0.0):
+        known = [
+            replace(trial, energy=scale * trial.energy + shift, forces=scale * trial.forces)
+            for trial in log.trials()
+        ]
+        model = context_of(components, known)[0].model
+        return model.prior_mean - min(trial.energy for trial in known), model.prior_std
+
+    height, std = spread()
+    assert height == pytest.approx(PRIOR_MEAN_FACTOR * std)
+    assert spread(shift=7.0) == pytest.approx((height, std))
+    assert spread(scale=3.0) == pytest.approx((3 * height, 3 * std))
 
 
 def test_each_outcome_is_corrected_by_its_own_errors(screened):

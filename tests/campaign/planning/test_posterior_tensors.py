@@ -43,7 +43,7 @@ def considered(X):
 def test_one_energy_has_no_axis_of_outcomes(made, tmp_path):
     step, acquisition, _ = made
     known = campaign(n=6).run(tmp_path / "run").trial_records()
-    model = acquisition.context.model
+    model = acquisition.context.model.model  # the fitted one, before its shrinkage
     X = Box().sample(5, generator_for(1))
     found = posterior_tensors(step, model, considered(X), [4, 2], known, [0, 1, 7])
     latent = model.posterior(X.unsqueeze(-2))

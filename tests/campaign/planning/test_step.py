@@ -8,16 +8,12 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 
 from bostruct.acquisition import ExpectedImprovement, qLowerConfidenceBound
-from bostruct.campaign.planning.resampling import (
-    is_promising,
-)
 from bostruct.campaign.planning.step import initial_data_step, plan_step
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Trial
 from bostruct.candidates import ExhaustiveSearch
 from bostruct.runtime.threads import THREAD_VARIABLES
 from bostruct.spaces import Pool
-from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates import fit_surrogate
 from tests.campaign.standin import campaign, start
 
@@ -146,10 +142,6 @@ def test_a_member_has_one_energy():
     found = plan_step(task(1, q=3, space=pool, surrogate=Liar(), search=ExhaustiveSearch()), trials)
     assert found.X.flatten().tolist() == [2.0, 3.0]
     assert found.generators == ["listed"] * 2
-    promised = is_promising(
-        Liar(), pool.members(0, 2), torch.tensor([0.0, 3.0]), ProblemScale(1.0, 1.0)
-    )
-    assert promised.tolist() == [True, False]
 
 
 def test_what_the_user_gave_comes_first():
