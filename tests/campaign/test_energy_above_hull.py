@@ -20,6 +20,8 @@ from bostruct.campaign.energy_above_hull import (
 )
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.planning.acquisition_context import (
+    PRIOR_MEAN_FACTOR,
+    PRIOR_STD_FACTOR,
     acquisition_context,
     goal_data,
     goal_model,
@@ -30,6 +32,7 @@ from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.search_scale import scaled_search
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.training_data import training_data, with_enthalpies
+from bostruct.campaign.records import training_structures
 from bostruct.campaign.report.export import images_to_export
 from bostruct.campaign.report.summary import summarize
 from bostruct.campaign.report.text import summary_text
@@ -39,6 +42,7 @@ from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
 from bostruct.spaces import ChemicalSystem, Cluster, Crystal
 from bostruct.structures.problem_scale import ProblemScale
 from bostruct.surrogates import fit_surrogate
+from bostruct.surrogates.species import problem_scale
 from bostruct.testing import seeded_generator
 from bostruct.testing.central_differences import assert_gradient
 from tests.campaign import chemical_systems
@@ -118,7 +122,7 @@ def test_acquisitions_see_energies_above_the_hull(campaign, log):
     assert context.best_f == pytest.approx(0.0, abs=1e-9)
     assert torch.equal(search_ranking(step, context, trials), context.Y)
     X = campaign.space.sample(6, seeded_generator(0)).unsqueeze(-2)
-    own, found = model.posterior(X), context.model.posterior(X)
+    own, found = model.posterior(X), goal_model(step, model, trials).posterior(X)
     m = campaign.space.member_index(X)
     n = campaign.space.atom_counts[m].unsqueeze(-1).double()
     h = hull.member_energies[m].unsqueeze(-1)
@@ -126,6 +130,14 @@ def test_acquisitions_see_energies_above_the_hull(campaign, log):
     torch.testing.assert_close(found.variance, own.variance / n.square())
     cells = goal_model(step, model, trials, per_cell=True).posterior(X)
     torch.testing.assert_close(cells.mean, own.mean - n * h)
+    # shrunk to the spread of energies per atom of random structures, which falls with their size
+    scale = problem_scale(training_structures(trials, campaign.space), campaign.space)
+    std = PRIOR_STD_FACTOR * scale.energy_std(1) / n.sqrt()
+    weight = 1 / (1 + found.variance / std.square())
+    shrunk = context.model.posterior(X)
+    prior = PRIOR_MEAN_FACTOR * std
+    torch.testing.assert_close(shrunk.mean, weight * found.mean + (1 - weight) * prior)
+    torch.testing.assert_close(shrunk.variance, weight * found.variance)
 
 
 def test_constants_of_elements_change_no_choice(campaign, log):
