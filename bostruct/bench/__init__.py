@@ -12,6 +12,7 @@ from bostruct.runtime import botorch_import as botorch_import
 from bostruct.bench.energy_benchmark import run_energy_benchmark as run_energy_benchmark
 from bostruct.bench.single_objective.baselines import basin_hopping as basin_hopping
 from bostruct.bench.single_objective.baselines import random_search as random_search
+from bostruct.bench.single_objective.baselines import symmetric_search as symmetric_search
 from bostruct.bench.single_objective.campaign_method import CampaignMethod as CampaignMethod
 from bostruct.bench.single_objective.named_tasks import TASKS as TASKS
 from bostruct.bench.single_objective.results import Results as Results

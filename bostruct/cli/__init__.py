@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from bostruct.bench.front_benchmark import FrontSummary, run_front_benchmark, tasks_by_name
     from bostruct.bench.multi_objective.methods import CampaignFrontMethod
     from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
-    from bostruct.bench.single_objective.baselines import basin_hopping, random_search
+    from bostruct.bench.single_objective.baselines import (
+        basin_hopping,
+        random_search,
+        symmetric_search,
+    )
     from bostruct.bench.single_objective.beacon import Beacon
     from bostruct.bench.single_objective.campaign_method import CampaignMethod
     from bostruct.bench.single_objective.load import NAMED_TASKS, load_tasks_and_settings

@@ -46,7 +46,8 @@ def bench(
     baseline_evaluations: Annotated[
         int,
         typer.Option(
-            help="Maximum of evaluations of random search and basin hopping; 0 omits them."
+            help="Maximum of evaluations of random search, of random symmetric crystals too, and "
+            "of basin hopping; 0 omits them."
         ),
     ] = 1000,
     beacon_seconds: Annotated[
@@ -91,6 +92,7 @@ def bench(
     if check_count("baseline_evaluations", baseline_evaluations, 0):
         methods += [
             cli.random_search(baseline_evaluations),
+            cli.symmetric_search(baseline_evaluations),
             cli.basin_hopping(baseline_evaluations),
         ]
     fewer_seeds = {}

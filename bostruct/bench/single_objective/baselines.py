@@ -27,6 +27,7 @@ from bostruct.bench.single_objective.method import empty_run, run_folder
 from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign.enthalpy import has_variable_cell, pressure_of
+from bostruct.candidates.generators import random_generators
 from bostruct.errors import check_count
 from bostruct.runtime.rng import derive_seed, generator_for
 from bostruct.spaces import Space
@@ -137,9 +138,12 @@ class Baseline(CountedSearch):
         search: Function that searches from one structure, given `ase.Atoms`, or a filter of them
             where the cell varies, and a bond length in Å, until it ends by itself or by the
             calculator; it is called until the limit.
+        sampler: Name of the random generator of crystals that structures are from; "" for those of
+            the task.
     """
 
     search: Callable[[Any, float], None]
+    sampler: str = ""
     constants: ClassVar[list[float]] = [
         RELAXATION_FMAX,
         MAX_RELAXATION_STEPS,
@@ -147,12 +151,22 @@ class Baseline(CountedSearch):
         HOP_TEMPERATURE,
     ]
 
+    def suits(self, task: Task) -> bool:
+        """Return whether it also is one of crystals, with the random generator."""
+        space = task.search_space
+        if self.sampler and not has_variable_cell(space):
+            return False
+        has_sampler = not self.sampler or self.sampler in random_generators(space)
+        return has_sampler and super().suits(task)
+
     def _search(self, task: Task, seed: int, counted: CountingCalculator) -> dict[str, Any]:
         space = task.search_space
+        sample = random_generators(space)[self.sampler] if self.sampler else None
         bond = 2 * float(space.atomic_radii.mean())
         starts = itertools.count()
         while not counted.is_done:
-            X = task.start(generator_for(seed, self.name, next(starts)))
+            generator = generator_for(seed, self.name, next(starts))
+            X = task.start(generator) if sample is None else sample(1, generator)
             atoms = counted.attach(space.decode(X))
             if has_variable_cell(space):
                 atoms = FrechetCellFilter(atoms, **filter_arguments(space))
@@ -179,6 +193,16 @@ def filter_arguments(space: Space) -> dict[str, Any]:
 def random_search(max_evaluations: int = 1000) -> Baseline:
     """Return the method of random structures, relaxed one after the other."""
     return Baseline("random search", max_evaluations, _relax_bfgs, relaxes_cells=True)
+
+
+def symmetric_search(max_evaluations: int = 1000) -> Baseline:
+    """Return the method of random symmetric crystals, relaxed one after the other.
+
+    A space group is drawn, then Wyckoff positions, as PyXtal does (Fredericks et al., Comput. Phys.
+    Commun. 261, 107810 (2021)).
+    """
+    name = "symmetric random search"
+    return Baseline(name, max_evaluations, _relax_bfgs, "symmetric", relaxes_cells=True)
 
 
 def basin_hopping(max_evaluations: int = 1000) -> Baseline:

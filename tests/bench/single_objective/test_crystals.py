@@ -1,13 +1,16 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bostruct.bench.energy_benchmark import run_energy_benchmark
-from bostruct.bench.single_objective.baselines import basin_hopping, random_search
+from bostruct.bench.single_objective.baselines import basin_hopping, random_search, symmetric_search
 from bostruct.bench.single_objective.crystals import CRYSTALS
 from bostruct.bench.single_objective.load import load_tasks_and_settings
 from bostruct.bench.single_objective.named_tasks import TASKS, reference_structure
 from bostruct.campaign.enthalpy import pressure_energy
 from bostruct.evaluators import evaluate
+from bostruct.spaces.crystals.crystal_summary import summarize_crystal
 from bostruct.structures import from_ase
 
 pytestmark = pytest.mark.filterwarnings("ignore:'where' used without 'out'")  # by matscipy
@@ -66,10 +69,25 @@ def test_random_search_relaxes_the_cell(tmp_path):
     assert known - 1e-6 < min(run.energies) < known + 0.5
 
 
+def test_symmetric_search_starts_from_space_groups(tmp_path):
+    """Their symmetry is broken by a hundredth of a bond, and so within a twentieth."""
+    task, starts = CRYSTALS["ar4_crystal"], []
+
+    def first_energy(atoms, bond_length):
+        starts.append(atoms.atoms.copy())
+        atoms.get_potential_energy()
+
+    replace(symmetric_search(6), search=first_energy).run(task, 0, tmp_path)
+    assert len(starts) == 6
+    summaries = [summarize_crystal(from_ase(atoms)) for atoms in starts]
+    assert sum(one.space_group != "P1" for one in summaries) >= 4
+
+
 def test_a_method_that_moves_no_cell_searches_no_crystals(tmp_path):
     tasks = [CRYSTALS["ar4_crystal"], TASKS["lj7"]]
-    methods = [random_search(2), basin_hopping(2)]
+    methods = [random_search(2), symmetric_search(2), basin_hopping(2)]
     results = run_energy_benchmark(tasks, methods, 1, tmp_path)
     done = [(run.task, run.method) for run in results.runs]
     assert ("ar4_crystal", "basin hopping") not in done
-    assert len(done) == 3
+    assert ("lj7", "symmetric random search") not in done
+    assert len(done) == 4
