@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ def select_batch(
     is_lower: Tensor | None = None,
     allow_resample: Tensor | None = None,
     infeasible: Tensor | None = None,
+    deferred: Tensor | None = None,
 ) -> tuple[Candidates, list[int], list[float]]:
     """Select `q` candidates one after the other, each as if the others were pending.
 
@@ -38,6 +40,7 @@ def select_batch(
         is_lower: `[c, t]` bool, which candidates are below which of them, as in `select_top`.
         allow_resample: `[c]` bool, which candidates may resample, as in `select_top`.
         infeasible: `[c]` bool, candidates that take no part; none by default.
+        deferred: `[c]` bool, candidates that take part where no others are left; none by default.
 
     Returns:
         The candidates with random ones appended; the rows selected; their values when selected.
@@ -52,15 +55,21 @@ def select_batch(
         current = replace(candidates, acq_value=lowest)
     first = candidates.acq_value.nan_to_num(nan=-torch.inf)
     rescored = first.argsort(descending=True, stable=True)[:MAX_RESCORED_CANDIDATES].sort().values
+    best = partial(
+        select_top,
+        q=1,
+        space=step.components.space,
+        X_evaluated=X_evaluated,
+        is_lower=is_lower,
+        allow_resample=allow_resample,
+    )
     while len(selected) < step.q:
-        rows = select_top(
-            current,
-            1,
-            space=step.components.space,
-            X_evaluated=X_evaluated,
-            is_lower=is_lower,
-            allow_resample=allow_resample,
-        )
+        rows = current.acq_value.new_zeros(0)
+        if deferred is not None:
+            first_choice = torch.where(deferred, -torch.inf, current.acq_value)
+            rows = best(replace(current, acq_value=first_choice))
+        if len(rows) == 0:
+            rows = best(current)
         if len(rows) == 0:
             n_missing, n = step.q - len(selected), len(candidates)
             excluded = torch.cat([X_evaluated, candidates.X[selected]])

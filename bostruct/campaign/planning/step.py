@@ -23,6 +23,7 @@ from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.batch_selection import select_batch
 from bostruct.campaign.planning.feasibility import infeasible_candidates
 from bostruct.campaign.planning.force_consistency import force_metrics
+from bostruct.campaign.planning.improvement_bound import cannot_improve
 from bostruct.campaign.planning.pending_candidates import with_pending
 from bostruct.campaign.planning.posterior_tensors import posterior_tensors
 from bostruct.campaign.planning.random_structures import sample_new
@@ -159,7 +160,12 @@ def _model_step(
     rules = resampling_rules(step, judge, of_cells, trials, candidates.X, low)
     infeasible = infeasible_candidates(step, trials, candidates)
     candidates, selected, values = select_batch(
-        step, candidates, acquisition, *rules, infeasible=infeasible
+        step,
+        candidates,
+        acquisition,
+        *rules,
+        infeasible=infeasible,
+        deferred=cannot_improve(context, space, candidates.X),
     )
     numbers = step.columns.each("number", known, lambda trial: trial.number)
     hull = hull_of_known(step, known)

@@ -69,3 +69,18 @@ def test_only_the_best_are_weighed_again(made, monkeypatch):
     few = select_batch(task, found, value, X)[1]
     assert few[0] == full[0]
     assert set(few) == set(order[:3].tolist())
+
+
+def test_deferred_candidates_come_last(made):
+    """Each of them is taken before a random structure, and none before another candidate."""
+    task, value, X = made
+    found = candidates(Box().sample(4, generator_for(2)), value)
+    order = found.acq_value.argsort(descending=True).tolist()
+    deferred = torch.zeros(4, dtype=torch.bool)
+    deferred[order[:2]] = True
+    both, chosen, _ = select_batch(task, found, value, X, deferred=deferred)
+    assert len(both) == 4
+    assert set(chosen[:2]) == set(order[2:])
+    assert chosen[2] in order[:2]
+    everything = select_batch(task, found, value, X, deferred=torch.ones(4, dtype=torch.bool))
+    assert everything[1] == select_batch(task, found, value, X)[1]
