@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, final
@@ -119,8 +120,10 @@ def _pymatgen_entry(entry: Any, pressure: float) -> tuple[str, float]:  # noqa: 
 def _entries_of_structures(structures: object, pressure: float) -> list[tuple[str, float]]:
     """Return formula and enthalpy per atom of structures with energies."""
     try:
-        images = read_images(structures)
+        images = read_images(structures, "references")
     except InputError as error:
+        if isinstance(structures, str | os.PathLike):  # says what is wrong with the file
+            raise
         raise _refused("be energies, crystals or entries", type(structures).__name__) from error
     entries = []
     for label, image in images:

@@ -68,6 +68,7 @@ def test_under_a_pressure_enthalpies(gold):
         ({"Cu": float("nan")}, "finite energies"),
         (bulk("Cu"), "have energies"),
         (3, "be energies, crystals or entries"),
+        ("missing.cif", "`references` must be a file .* got missing.cif, which is no file"),
         ({"Cu": True}, "energies in eV per atom"),
     ],
 )

@@ -35,16 +35,18 @@ def member_arguments(
             formula.
     """
     atoms = [parse_formula(formula, min_atoms=1) for formula in formulas]
-    present = sorted({SYMBOLS[z] for numbers in atoms for z in numbers.tolist()})
+    present = sorted({symbol for formula in formulas for symbol in _symbols(formula)})
     if isinstance(atomic_radii, Mapping):
         _check_occurring("atomic_radii", atomic_radii, [[name] for name in atomic_radii], present)
     if isinstance(min_distance, Mapping):
         pairs = [str(name).split("-") for name in min_distance]
         _check_occurring("min_distance", min_distance, pairs, present)
+    if isinstance(volume, Mapping):
+        _check_occurring("volume", volume, [_symbols(formula) for formula in volume], present)
     volumes = _volumes_by_composition(volume) if isinstance(volume, Mapping) else None
     arguments = []
     for formula, numbers in zip(formulas, atoms, strict=True):
-        own = {SYMBOLS[z] for z in numbers.tolist()}
+        own = set(_symbols(formula))
         radii: Any = atomic_radii
         if isinstance(atomic_radii, Mapping):
             radii = {name: value for name, value in atomic_radii.items() if name in own}
@@ -70,6 +72,11 @@ def _check_occurring(
         if not set(symbols) <= set(present):
             condition = f"name elements that occur ({', '.join(present)})"
             raise InputError(error_message(name, condition, repr(key)))
+
+
+def _symbols(formula: str) -> list[str]:
+    """Return the symbols of the atoms of a formula."""
+    return [SYMBOLS[z] for z in parse_formula(formula, min_atoms=1).tolist()]
 
 
 def _fractions(numbers: Tensor) -> frozenset[tuple[int, float]]:

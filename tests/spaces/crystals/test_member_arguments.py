@@ -20,6 +20,7 @@ def test_volumes_by_formula_and_between_elements():
         ({"atomic_radii": {"Ag": 1.4}}, "atomic_radii.*elements that occur"),
         ({"min_distance": {"Cu-Ag": 1.4}}, "min_distance.*elements that occur"),
         ({"volume": {"Cu": -1.0}}, "volume"),
+        ({"volume": {"Cu": 12.0, "Ag": 17.0}}, "volume.*elements that occur"),
         ({"symmetry": 999}, "symmetry"),
     ],
 )
