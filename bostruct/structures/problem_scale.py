@@ -11,7 +11,8 @@ scales here.
 
 Only structures count in which atoms touch: forces between distant atoms say nothing about bonds.
 Typical is the middle one of the largest values, one for each structure, of which there are at least
-ten, so that neither one exploded structure nor many relaxed ones set the scale.
+ten, so that neither one exploded structure nor many relaxed ones set the scale. Forces that are
+zero by symmetry, and deviations that the constants of the species take away, tell nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ atoms: 4 to 14 for random clusters of copper, gold, Lennard-Jones and Morse atom
 
 MAX_STRUCTURES = 256
 """Largest number of structures that a scale is taken from, evenly spaced with the last one."""
+
+RELATIVE_FORCE = 1e-5
+"""Force times length, in units of the scale that energies tell, below which it is zero by symmetry
+but for rounding errors, of single precision too."""
 
 UNKNOWN_ENERGY = 2.6
 """Scale of energies in eV, that of a chemical bond, of data without any difference or force."""
@@ -91,19 +96,25 @@ class ProblemScale:
         moving = moving | (n_moving == 0)[index]  # nothing moves: all atoms count
         counts = _sum_over_atoms(moving.to(radii), structures)
         length = 2 * float(radii[moving].mean())
-        touches, energy = _has_contact(structures, radii, moving), 0.0
+        touches = _has_contact(structures, radii, moving)
+        factor, by_energy, rounding = 1.0, 0.0, 0.0
+        if structures.energy is not None:
+            species, species_index = structures.numbers.unique(return_inverse=True)
+            composition = species_counts(structures, species_index, len(species))
+            deviation = _deviations(structures.energy, composition) / counts.sqrt()
+            by_energy = ENERGY_RATIO * _typical(deviation[touches])
+            factor = few_values_factor(composition[touches])
+            rounding = _rounding(structures.energy)
+        by_force = 0.0
         if structures.forces is not None:
             known = structures.forces.isfinite() & moving.unsqueeze(-1)
             squares = structures.forces.masked_fill(~known, 0).square().sum(-1)
             n_known = _sum_over_atoms(known.sum(-1).to(radii), structures)
             mean_square = _sum_over_atoms(squares.to(radii), structures) / n_known.clamp(min=1)
-            energy = _typical(mean_square.sqrt()[touches]) * length
-        if structures.energy is not None:
-            species, species_index = structures.numbers.unique(return_inverse=True)
-            composition = species_counts(structures, species_index, len(species))
-            deviation = _deviations(structures.energy, composition) / counts.sqrt()
-            factor = 1.0 if energy else few_values_factor(composition[touches])
-            energy = max(energy, ENERGY_RATIO * factor * _typical(deviation[touches]))
+            work = mean_square.sqrt() * length
+            tells = touches & (work > max(RELATIVE_FORCE * by_energy, rounding))
+            by_force = _typical(work[tells])
+        energy = max(by_force, by_energy if by_force else factor * by_energy)
         return cls(energy or UNKNOWN_ENERGY, length)
 
     @classmethod
@@ -149,11 +160,22 @@ def _has_contact(structures: Structures, radii: Tensor, moving: Tensor) -> Tenso
 
 
 def _deviations(energy: Tensor, composition: Tensor) -> Tensor:
-    """Return the deviations `[b]` of energies from those of compositions `[b, species]`, or 0."""
+    """Return the deviations `[b]` of energies from those of compositions `[b, species]`, or 0.
+
+    A fit of k constants by least absolute deviations goes through k energies (Bloomfield and
+    Steiger, Least Absolute Deviations, 1983, section 1.3): the k smallest deviations are 0.
+    """
     if not len(energy):
         return energy
     size = composition_residuals(energy, composition).abs()
-    return size * (size > ROUNDING * energy.abs().max())
+    size = size * (size > _rounding(energy))
+    k = int(torch.linalg.matrix_rank(composition))
+    return size.index_fill(0, size.argsort()[:k], 0.0)
+
+
+def _rounding(energy: Tensor | None) -> float:
+    """Return the size of differences of energies `[b]` that are rounding errors, eV."""
+    return ROUNDING * float(energy.abs().max()) if energy is not None and len(energy) else 0.0
 
 
 def _sum_over_atoms(values: Tensor, structures: Structures) -> Tensor:

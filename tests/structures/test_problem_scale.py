@@ -221,3 +221,31 @@ def test_the_same_energies_are_doubted_in_any_unit(structures):
         clean = scaled(structures, c, s)
         clean = replace(clean, energy=clean.energy + shift)
         assert not len(LocalGP().contradicted_energies(clean, cluster(s)))
+
+
+@pytest.mark.parametrize("rounding", [1e-14, 1e-7])
+def test_forces_that_vanish_by_symmetry_tell_nothing(structures, rounding):
+    """Cells of one atom: of four forces two are rounding errors."""
+    few = structures[:4]
+    forces = few.forces.clone()
+    forces[few.index < 2] *= rounding
+    found = scale_of(replace(few, forces=forces)).energy
+    exact = scale_of(replace(few, forces=forces * (forces.abs() > 1e-4))).energy
+    assert found == pytest.approx(exact)
+
+
+def test_energies_that_the_constants_of_the_species_explain_tell_nothing():
+    """Of elements and compounds the scale is not the error of the fit of the constants."""
+    images = [
+        Atoms(symbols, positions=[[2.6 * i, 0, 0] for i in range(len(symbols))])
+        for symbols in (["Cu"] * 2, ["Au"] * 2, ["Cu"] * 3, ["Cu", "Au", "Au"])
+    ]
+    energy = torch.tensor([0.4, 0.9, 0.92, 0.90], dtype=torch.float64)
+    pairs = replace(from_ase(images), energy=energy)
+    radii = torch.full((10,), 1.3, dtype=torch.float64)
+    scale = ProblemScale.from_structures(pairs, radii).energy
+    # No choice of constants leaves less than the smaller one of the two deviations.
+    assert 0.1 < scale < 10
+    shifted = energy + torch.tensor([-8.0, 4.0, -12.0, 0.0], dtype=torch.float64)
+    again = ProblemScale.from_structures(replace(pairs, energy=shifted), radii).energy
+    assert again == pytest.approx(scale, rel=1e-2)
