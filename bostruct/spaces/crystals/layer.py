@@ -70,7 +70,8 @@ def layer_freedom(
         thickness = THICKNESS_FACTOR * distance
     check_positive("thickness", thickness, "It is in Å, between the lowest and highest atom.")
     if area is None:
-        area = volume / (distance + thickness / 2)
+        highest = min(thickness, (n_atoms - 1) * distance)  # one atom makes a flat layer
+        area = volume / (distance + highest / 2)
     check_positive("area", area, "It is in Å² per atom.")
     if vacuum is None:
         vacuum = VACUUM_FACTOR * distance

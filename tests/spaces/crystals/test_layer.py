@@ -111,6 +111,14 @@ def test_forces_and_stress_turn_with_a_layer():
     np.testing.assert_allclose(found.stress[0], again.get_stress(), atol=1e-12)
 
 
+@pytest.mark.parametrize("symbol", ["Cu", "C", "Ar"])
+def test_one_atom_makes_a_flat_layer_by_default(symbol):
+    """The area of a sphere of its volume in a square, hexagonal ones are within the range."""
+    space = Crystal(symbol, periodic=LAYER)
+    assert space.freedom.edge**2 == pytest.approx(space.volume ** (2 / 3))
+    assert space.contains(space.sample(2, torch.Generator().manual_seed(0))).all()
+
+
 def test_known_layers_are_within_the_default_bounds():
     for formula, atoms in (("C2", graphene()), ("MoS2", mx2("MoS2")), ("WSe2", mx2("WSe2"))):
         atoms.pbc = LAYER
