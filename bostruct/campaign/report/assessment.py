@@ -41,7 +41,7 @@ from bostruct.campaign.member_names import member_names
 from bostruct.campaign.records import Trial
 from bostruct.candidates import select_unevaluated
 from bostruct.errors import LogError, check_count
-from bostruct.spaces import Space
+from bostruct.spaces import DiscreteSpace, Space
 
 
 @final
@@ -116,8 +116,8 @@ class Assessment:
         best: Best structures, best first, without duplicates if the log has a space.
         differences: Energy of each of them less that of the first, by the last model; none where
             compositions vary.
-        unevaluated: Candidates of the last search, lowest ends of the intervals first. Until there
-            are intervals, the calibrated σ takes the place of their half widths.
+        unevaluated: Candidates of the last search, of largest acquisition first; in a discrete
+            space the lowest ends of the intervals, or of the calibrated σ until there are any.
         missing_reason: Reason for which the last two are not known, "" if they are.
     """
 
@@ -240,7 +240,11 @@ def _unevaluated_candidates(
     eps: float,
     hull: SystemHull | None = None,
 ) -> tuple[UnevaluatedCandidate, ...]:
-    """Return the best candidates that are no duplicates of evaluated structures `[t, d]`."""
+    """Return the best candidates that are no duplicates of evaluated structures `[t, d]`.
+
+    Those of largest acquisition in a continuous space, where the lowest ends of intervals are of
+    structures of which the model knows nothing.
+    """
     q = calibration.quantile(eps)
     width = q if math.isfinite(q) else calibration.sigma_factor
     mean, variance = tensors["candidates.mean"], tensors["candidates.predictive_variance"]
@@ -250,7 +254,9 @@ def _unevaluated_candidates(
         m = hull.space.member_index(tensors["candidates.X"])
         n = hull.space.atom_counts[m].to(mean)
         mean, variance = mean / n - hull.member_energies[m].to(mean), variance / n.square()
-    X, order = tensors["candidates.X"], width * variance.sqrt() - mean  # lowest ends first
+    X, order = tensors["candidates.X"], tensors["candidates.acquisition"]
+    if isinstance(space, DiscreteSpace):
+        order = width * variance.sqrt() - mean
     rows = select_unevaluated(X, order, count, space, X_evaluated)
     names = member_names(space, X[rows])
     if hull is not None:

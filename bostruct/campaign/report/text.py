@@ -310,7 +310,7 @@ def _crystal_lines(summary: CampaignSummary) -> list[str]:
 
 
 def _unevaluated_text(assessment: Assessment, best: BestEvaluation | None) -> str:
-    """Return the lowest prediction among the candidates that were not evaluated."""
+    """Return the prediction of the best of the candidates that were not evaluated."""
     if assessment.missing_reason:
         return f"not known: {assessment.missing_reason}"
     if not assessment.unevaluated:
@@ -322,7 +322,7 @@ def _unevaluated_text(assessment: Assessment, best: BestEvaluation | None) -> st
     has_enthalpy = best is not None and best.enthalpy is not None and not has_hull
     quantity = "enthalpy " if has_enthalpy else ""
     unit = "eV/atom above the hull" if has_hull else "eV"
-    text = f"lowest {quantity}{_format_prediction(prediction)} {unit}, "
+    text = f"best {quantity}{_format_prediction(prediction)} {unit}, "
     text += f"{name}by {candidate.generator}"
     if prediction.low is None or best is None:
         return text

@@ -3,12 +3,16 @@ from itertools import pairwise
 
 import pytest
 import torch
+from ase.build import bulk
+from ase.calculators.emt import EMT
 
-from bostruct.campaign import stop
+from bostruct.campaign import Campaign, stop
 from bostruct.campaign.analysis.energy_comparison import EnergyComparison
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.report.assessment import Assessment
 from bostruct.errors import InputError
+from bostruct.evaluators import Calculator
+from bostruct.spaces import Pool
 from tests.campaign.standin import GP, NOISE, Box, Wells, campaign, features
 
 
@@ -84,7 +88,8 @@ def test_remaining_are_new_and_in_order(log):
     step = log.steps()[-1].number
     arrays, there = log.posterior_tensors(step), log.calibration()
     assert len(found) == 3
-    assert all(a.prediction.low <= b.prediction.low for a, b in pairwise(found))
+    values = arrays["candidates.acquisition"]
+    assert all(values[a.candidate_index] >= values[b.candidate_index] for a, b in pairwise(found))
     seen = torch.stack([trial.X for trial in log.trial_records()])
     for each in found:
         i = each.candidate_index
@@ -95,18 +100,14 @@ def test_remaining_are_new_and_in_order(log):
         assert each.generator == "drawn"
     rest = set(range(8)) - {each.candidate_index for each in found}
     rest -= set(arrays["chosen.index"].tolist())
-    low = [
-        there.predict(
-            float(arrays["candidates.mean"][i]), float(arrays["candidates.predictive_variance"][i])
-        ).low
-        for i in rest
-    ]
-    assert min(low) >= found[-1].prediction.low
+    assert max(float(values[i]) for i in rest) <= float(values[found[-1].candidate_index])
 
 
-def test_without_intervals_the_calibrated_sigma_orders(tmp_path):
-    log = campaign(n=7).run(tmp_path / "run")
+def test_members_are_ordered_by_the_calibrated_sigma_without_intervals(tmp_path):
+    pool = Pool([bulk("Cu", a=a) for a in (3.4, 3.5, 3.6, 3.7, 3.8, 3.9)])
+    log = Campaign(pool, Calculator(EMT), stop=stop.Evaluations(3)).run(tmp_path / "run", seed=0)
     found = [each.prediction for each in Assessment.from_log(log).unevaluated]
+    assert len(found) > 1
     assert all(each.low is None for each in found)
     ends = [each.mean - each.calibrated_sigma for each in found]
     assert ends == sorted(ends)

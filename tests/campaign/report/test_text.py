@@ -68,7 +68,7 @@ def test_show_says_what_may_be_better(tmp_path):
     summary = summarize(campaign(n=16).run(tmp_path / "run"))
     energy = summary.energy
     first = energy.assessment.unevaluated[0].prediction
-    line = f"lowest {first.mean:.4f} ± {first.calibrated_sigma:.4f} eV, by drawn; 90 %: "
+    line = f"best {first.mean:.4f} ± {first.calibrated_sigma:.4f} eV, by drawn; 90 %: "
     line = f"unevaluated  {line}{first.low:.4f} to {first.high:.4f}, "
     assert line in summary_text(summary)
     for value, verdict in ((first.low + 1, "may"), (first.low - 1, "would not")):
