@@ -5,8 +5,8 @@ above the convex hull is minimized. `bostruct show` prints the stable phases, an
 `--plot hull.png`. Known energies of other phases, by the same potential, go in as `references`.
 
 EMT is a model landscape: its stable compounds are hexagonal, Cu3Au with eight atoms and CuAu with
-four, a little below the face-centered ones. They were found after 27 to 67 energies, of a few
-milliseconds each, so nearly all the time is the search's own, three seconds a step on one core.
+four, a little below the face-centered ones. They were found after 24 to 81 energies, of a few
+milliseconds each, so nearly all the time is the search's own, four seconds a step on one core.
 """
 
 from ase.calculators.emt import EMT
