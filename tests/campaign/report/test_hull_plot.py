@@ -1,33 +1,14 @@
 """What is drawn is what was found: the points are read back from the axes."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 
-from bostruct import plotting
 from bostruct.campaign.report.hull_plot import plot_hull
 from bostruct.campaign.report.hull_summary import HullSummary
 from bostruct.errors import InputError
 from tests.campaign.report.test_hull_text import PHASES
 
 POINTS = ((0.0, 0.0), (0.5, 0.01), (0.5, 3.0), (0.75, 0.015), (1.0, 0.0))
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The panels of the last figure."""
-    seen = []
-    original = plotting.saved_figure
-
-    @contextmanager
-    def figure(*arguments, **options):
-        with original(*arguments, **options) as panels:
-            seen[:] = panels
-            yield panels
-
-    monkeypatch.setattr(plotting, "saved_figure", figure)
-    return seen
 
 
 def test_draws_the_hull_and_all_near_it(drawn, tmp_path):

@@ -1,33 +1,15 @@
 """What is drawn is what was found: the points are read back from the axes."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 
-from bostruct import Objective, plotting, stop
+from bostruct import Objective, stop
 from bostruct.campaign.analysis.pareto_front import ParetoFront
 from bostruct.campaign.report import pareto_plots
 from bostruct.campaign.report.unevaluated_candidates import predict_front_candidates
 from tests.campaign import alloys
 from tests.campaign.analysis.test_hypervolume_history import made
 from tests.campaign.analysis.test_pareto_front import read
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The panels of the last figure."""
-    seen = []
-    original = plotting.saved_figure
-
-    @contextmanager
-    def figure(*arguments, **options):
-        with original(*arguments, **options) as panels:
-            seen[:] = panels
-            yield panels
-
-    monkeypatch.setattr(plotting, "saved_figure", figure)
-    return seen
 
 
 def points(axes, label):
