@@ -16,7 +16,7 @@ from torch import Tensor
 from bostruct.bench.single_objective.reference_search import relax
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Log
-from bostruct.campaign.enthalpy import pressure_energy, pressure_of
+from bostruct.campaign.enthalpy import pressure_energy
 from bostruct.evaluators import Evaluation, evaluate
 from bostruct.structures import from_ase
 
@@ -59,5 +59,4 @@ def _task_minimum(task: Task, atoms: Any) -> tuple[Tensor, float]:  # noqa: ANN4
     outcome = evaluate(task.evaluator, space.decode(X))
     if not isinstance(outcome, Evaluation) or outcome.energy is None:
         return X[0], math.inf
-    work = float(pressure_energy(space, X)) if pressure_of(space) else 0.0
-    return X[0], outcome.energy + work
+    return X[0], outcome.energy + float(pressure_energy(space, X))

@@ -12,7 +12,7 @@ from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum
 from bostruct.campaign import Campaign, Log
 from bostruct.campaign.analysis.outcome_table import ENERGY
 from bostruct.campaign.analysis.recalibration import Recalibration
-from bostruct.campaign.enthalpy import pressure_energy, pressure_of
+from bostruct.campaign.enthalpy import pressure_energy
 from bostruct.campaign.planning.acquisition_context import acquisition_context
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.resampling import is_lower, is_promising, resampling_scale
@@ -65,8 +65,7 @@ def diagnose_step(
     X = reference.X.unsqueeze(0)
     with torch.no_grad():
         posterior = model.posterior(X, observation_noise=True)
-    work = float(pressure_energy(space, reference.X)) if pressure_of(space) else 0.0
-    mean = posterior.mean.reshape(1) + work
+    mean = posterior.mean.reshape(1) + float(pressure_energy(space, reference.X))
     error = reference.energy - float(mean)
     z = error / math.sqrt(max(float(posterior.variance), 1e-300))
     value = _acquisition_value(acquisition, campaign, reference.X)
@@ -74,7 +73,7 @@ def diagnose_step(
     candidates = Candidates.unrelaxed(X, X.new_zeros(1), ["reference minimum"])
     known = {trial.number: trial.enthalpy for trial in training}
     energies = torch.tensor([known.get(trial.number, math.nan) for trial in before])
-    enthalpies = torch.tensor([trial.enthalpy for trial in training])
+    enthalpies = energies[energies.isfinite()]
     scale = resampling_scale(training_structures(training, space), space, enthalpies)
     proposed = select_top(
         candidates,
@@ -82,7 +81,7 @@ def diagnose_step(
         space=space,
         X_evaluated=torch.stack([trial.X for trial in before]),
         is_lower=is_lower(mean, energies, scale),
-        allow_resample=is_promising(mean, energies[energies.isfinite()], scale),
+        allow_resample=is_promising(mean, enthalpies, scale),
     )
     if not len(proposed):
         cause = "excluded"

@@ -154,10 +154,10 @@ class Baseline(CountedSearch):
     def suits(self, task: Task) -> bool:
         """Return whether it also is one of crystals, with the random generator."""
         space = task.search_space
-        if self.sampler and not has_variable_cell(space):
-            return False
-        has_sampler = not self.sampler or self.sampler in random_generators(space)
-        return has_sampler and super().suits(task)
+        if self.sampler:
+            is_sampled = has_variable_cell(space) and self.sampler in random_generators(space)
+            return is_sampled and super().suits(task)
+        return super().suits(task)
 
     def _search(self, task: Task, seed: int, counted: CountingCalculator) -> dict[str, Any]:
         space = task.search_space
