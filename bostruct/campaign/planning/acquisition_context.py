@@ -103,8 +103,8 @@ def shrunk_goal_model(
     """Return the model of `goal_model`, shrunk where it knows less than the spread of energies.
 
     Only in a continuous space, where a search climbs to the largest σ that there is. Energies of
-    random structures deviate by the root of the number of atoms: where that differs, values per
-    atom are shrunk times it.
+    random structures deviate by the root of the number of atoms: where that differs, energies of
+    cells over it are shrunk.
 
     Args:
         step: The step.
@@ -112,26 +112,22 @@ def shrunk_goal_model(
         data: The training data, with values of `goal_data` as Y.
         known: The trials that they are of.
     """
-    goal, structures = goal_model(step, model, known), data.structures
-    space, hull = step.components.space, hull_of_known(step, known)
+    space, structures, hull = step.components.space, data.structures, hull_of_known(step, known)
     if structures is None or isinstance(space, DiscreteSpace):
-        return goal
+        return goal_model(step, model, known)
     scale = problem_scale(structures, space)
+    cells = goal_model(step, model, known, per_cell=True)
     if hull is None:
         n_moving = float((~structures.fixed).sum()) / len(structures)
         std = PRIOR_STD_FACTOR * scale.energy_std(n_moving)
-        return ShrinkageModel(goal, float(data.Y.min()) + PRIOR_MEAN_FACTOR * std, std)
+        return ShrinkageModel(cells, float(data.Y.min()) + PRIOR_MEAN_FACTOR * std, std)
     std, of_members = PRIOR_STD_FACTOR * scale.energy_std(1), hull.space
 
-    def root(X: Tensor) -> tuple[Tensor, Tensor]:
-        n = atoms_of(of_members, X)
-        return n.sqrt(), torch.zeros_like(n)
-
     def inverse_root(X: Tensor) -> tuple[Tensor, Tensor]:
-        factor, zero = root(X)
-        return 1 / factor, zero
+        n = atoms_of(of_members, X)
+        return n.rsqrt(), torch.zeros_like(n)
 
-    shrunk = ShrinkageModel(AffineModel(goal, root), PRIOR_MEAN_FACTOR * std, std)
+    shrunk = ShrinkageModel(AffineModel(cells, inverse_root), PRIOR_MEAN_FACTOR * std, std)
     return AffineModel(shrunk, inverse_root)
 
 

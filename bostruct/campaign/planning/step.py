@@ -70,7 +70,7 @@ def plan_step(step: StepContext, trials: Sequence[Trial]) -> PlannedStep:
     if data is None or not has_enough_values(data) or is_first or lacks_end:
         return _random_step(step, trials, X_initial, n_random, hull)
     with seeded_global_rng(step.device, step.seed, step.number, "global"):
-        return _model_step(step, trials, known, data, start)
+        return _model_step(step, trials, known, data, start, hull)
 
 
 def initial_data_step(
@@ -129,7 +129,12 @@ def _random_step(
 
 
 def _model_step(
-    step: StepContext, trials: Sequence[Trial], known: list[Trial], data: TrainingData, start: float
+    step: StepContext,
+    trials: Sequence[Trial],
+    known: list[Trial],
+    data: TrainingData,
+    start: float,
+    hull: SystemHull | None,
 ) -> PlannedStep:
     """Return a step of candidates that maximize the acquisition on a fitted model."""
     space, objectives = step.components.space, step.components.learned_objectives
@@ -168,7 +173,6 @@ def _model_step(
         deferred=cannot_improve(context, space, candidates.X),
     )
     numbers = step.columns.each("number", known, lambda trial: trial.number)
-    hull = hull_of_known(step, known)
     tensors = posterior_tensors(step, model, candidates, selected, known, numbers, hull)
     predictions: list[dict[str, float]] = [
         {"candidate_index": row, "acquisition": value}

@@ -103,16 +103,12 @@ class HullSummary:
         points = [
             (float(hull.space.compositions[int(hull.space.member_index(trial.X))][-1]), e)
             for trial in trials
-            if math.isfinite(e := hull.formation_energy(trial))
+            if len(elements) == 2 and math.isfinite(e := hull.formation_energy(trial))
         ]
         summary = cls(elements, tuple(phases), (), tuple(points), _last_lowered(log, trials))
-        return cls(
-            elements,
-            tuple(_with_space_groups(log, summary.shown)) + summary.phases[len(summary.shown) :],
-            (),
-            summary.points if len(elements) == 2 else (),
-            summary.last_lowered,
-        )
+        shown = summary.shown
+        named = (*_with_space_groups(log, shown), *summary.phases[len(shown) :])
+        return replace(summary, phases=named)
 
 
 def trial_formulas_of_space(space: object, trials: Sequence[Trial]) -> dict[int, str]:
