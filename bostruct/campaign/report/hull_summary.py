@@ -17,7 +17,9 @@ from bostruct.spaces.crystals.crystal_summary import summarize_crystal
 from bostruct.spaces.formula import parse_formula
 from bostruct.spaces.space import SupportsCompositions
 from bostruct.structures import SYMBOLS
-from bostruct.structures.elements import formula as formula_of
+
+FRACTION_DIGITS = 9
+"""Number of digits of fractions that tell compositions apart."""
 
 N_SHOWN = 12
 """Number of phases in a table, unless more are stable."""
@@ -29,7 +31,8 @@ class Phase:
     """Lowest structure of one composition, or a reference entry.
 
     Attributes:
-        formula: Formula of the smallest whole numbers of atoms.
+        formula: Formula of the cell, in the spelling of the space; that of a reference entry as it
+            was given, unless the space has its atoms.
         fractions: Fraction of each element, in the order of `HullSummary.elements`.
         formation_energy: Energy less that of a mixture of the ends, eV/atom.
         energy_above_hull: Energy above the hull, eV/atom; 0 of a stable phase.
@@ -98,7 +101,7 @@ class HullSummary:
         references = ReferenceEntries.from_description(log.description.get("references"))
         found = [*_lowest_phases(hull, trials), *_reference_phases(hull, references)]
         found.sort(key=lambda phase: -phase.energy_above_hull)
-        phases = list({phase.formula: phase for phase in found}.values())
+        phases = list({_rounded(phase.fractions): phase for phase in found}.values())
         phases.sort(key=lambda phase: (phase.energy_above_hull, phase.fractions[-1]))
         points = [
             (float(hull.space.compositions[int(hull.space.member_index(trial.X))][-1]), e)
@@ -118,23 +121,12 @@ def trial_formulas_of_space(space: object, trials: Sequence[Trial]) -> dict[int,
     return {trial.number: space.formulas[int(space.member_index(trial.X))] for trial in trials}
 
 
-def reduced_formula(numbers: Sequence[int]) -> str:
-    """Return the formula of the smallest whole numbers of atoms, elements from A to Z.
-
-    >>> reduced_formula([29, 79, 29, 79])
-    'AuCu'
-    """
-    counts = {z: list(numbers).count(z) for z in numbers}
-    divisor = math.gcd(*counts.values())
-    return formula_of([z for z, count in counts.items() for _ in range(count // divisor)])
-
-
 def _lowest_phases(hull: SystemHull, trials: Sequence[Trial]) -> list[Phase]:
     """Return the phase of lowest energy of each composition."""
     lowest: dict[tuple[float, ...], tuple[float, Trial]] = {}
     space = hull.space
     for trial in trials:
-        x = tuple(round(v, 9) for v in space.compositions[_member(hull, trial)].tolist())
+        x = _rounded(space.compositions[_member(hull, trial)].tolist())
         above = hull.energy_above(trial)
         if x not in lowest or (above, trial.number) < (lowest[x][0], lowest[x][1].number):
             lowest[x] = above, trial
@@ -143,7 +135,7 @@ def _lowest_phases(hull: SystemHull, trials: Sequence[Trial]) -> list[Phase]:
         m = _member(hull, trial)
         phases.append(
             Phase(
-                formula=reduced_formula(parse_formula(space.formulas[m], min_atoms=1).tolist()),
+                formula=space.formulas[m],
                 fractions=tuple(space.compositions[m].tolist()),
                 formation_energy=hull.formation_energy(trial),
                 energy_above_hull=above,
@@ -156,19 +148,29 @@ def _lowest_phases(hull: SystemHull, trials: Sequence[Trial]) -> list[Phase]:
 
 def _reference_phases(hull: SystemHull, references: ReferenceEntries) -> list[Phase]:
     """Return the reference entries as phases."""
+    spelling = {_sorted_atoms(formula): formula for formula in hull.space.formulas}
     x = references.compositions(hull.space.numbers)
     energies = torch.tensor([e for _, e in references.entries], dtype=torch.float64)
     above = (energies - hull.hull.energy(x)).tolist()
     formation = (energies - hull.mixture_energy(x)).tolist()
     return [
         Phase(
-            formula=reduced_formula(parse_formula(formula, min_atoms=1).tolist()),
+            formula=spelling.get(_sorted_atoms(formula), formula),
             fractions=tuple(x[i].tolist()),
             formation_energy=hull.without_rounding(formation[i]),
             energy_above_hull=hull.without_rounding(above[i]),
         )
         for i, (formula, _) in enumerate(references.entries)
     ]
+
+
+def _rounded(fractions: Sequence[float]) -> tuple[float, ...]:
+    """Return a composition as a key, without rounding errors."""
+    return tuple(round(fraction, FRACTION_DIGITS) for fraction in fractions)
+
+
+def _sorted_atoms(formula: str) -> tuple[int, ...]:
+    return tuple(sorted(parse_formula(formula, min_atoms=1).tolist()))
 
 
 def _with_space_groups(log: Log, phases: Sequence[Phase]) -> list[Phase]:

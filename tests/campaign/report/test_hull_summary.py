@@ -8,7 +8,7 @@ from pymatgen.core import Composition
 
 from bostruct.campaign import stop
 from bostruct.campaign.report.export import images_to_export, trial_energies_above_hull
-from bostruct.campaign.report.hull_summary import HullSummary, reduced_formula
+from bostruct.campaign.report.hull_summary import HullSummary
 from bostruct.campaign.report.summary import summarize
 from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
 from tests.campaign import chemical_systems
@@ -39,7 +39,7 @@ def test_phases_are_those_of_pymatgen(log, diagram):
     hull = HullSummary.from_log(log)
     stable = {Composition(phase.formula).reduced_formula for phase in hull.stable}
     assert stable == {entry.composition.reduced_formula for entry in diagram.stable_entries}
-    assert "AuCu3" in {phase.formula for phase in hull.stable}
+    assert "Cu3Au" in {phase.formula for phase in hull.stable}
     for phase in hull.phases:
         composition = Composition(phase.formula)
         energies = [
@@ -97,6 +97,19 @@ def test_without_an_end_there_is_no_hull(tmp_path):
     assert replace(hull, missing=()).stable == ()
 
 
-def test_reduces_formulas():
-    assert reduced_formula([8, 22, 8, 8, 22, 8]) == "O2Ti"
-    assert reduced_formula([29]) == "Cu"
+def test_formulas_are_spelt_as_those_of_the_space(log):
+    hull, formulas = HullSummary.from_log(log), log.space.formulas
+    for phase in hull.phases:
+        if phase.trial is not None:
+            trial = next(t for t in log.trials("done") if t.number == phase.trial)
+            assert phase.formula == formulas[int(log.space.member_index(trial.X))]
+    assert {"Cu3Au", "CuAu"} <= {*formulas, *(phase.formula for phase in hull.phases)}
+
+
+def test_a_reference_entry_takes_the_spelling_of_the_space(tmp_path):
+    references = {"AuCu": -0.5, "Au1Cu2": -0.4}
+    campaign = chemical_systems.campaign(references=references)
+    campaign.run(tmp_path / "run", stop=stop.Evaluations(2), progress=False)
+    hull = HullSummary.from_log(campaign.read(tmp_path / "run"))
+    given = {phase.formula for phase in hull.phases if phase.trial is None}
+    assert given == {"CuAu", "Au1Cu2"}
