@@ -87,7 +87,7 @@ def read_reference_entries(
                 entries += _entries_of_structures(item, pressure)
     present = set(numbers.tolist())
     for formula, _ in entries:
-        if not set(parse_formula(formula, min_atoms=1).tolist()) <= present:
+        if not set(parse_formula(formula, 1, "references").tolist()) <= present:
             symbols = ", ".join(SYMBOLS[z] for z in sorted(present))
             raise _refused(f"hold elements of the space ({symbols})", repr(formula))
     return ReferenceEntries(tuple(entries))

@@ -14,10 +14,15 @@ MAX_ATOMS = 1000
 """Largest number of atoms; the distances of all pairs of more would not fit into memory."""
 
 
-def parse_formula(formula: str, min_atoms: int = 2) -> Tensor:
+def parse_formula(formula: str, min_atoms: int = 2, name: str = "formula") -> Tensor:
     """Return the atomic numbers of a formula in the order written, `[a]` int64.
 
     Formulas read as in ASE: "Cu15", "Au5Cu10", "(H2O)3".
+
+    Args:
+        formula: chemical formula.
+        min_atoms: smallest number of atoms.
+        name: argument that an error names.
 
     Raises:
         InputError: the formula cannot be read, holds fewer than `min_atoms` atoms or too many, or
@@ -28,23 +33,23 @@ def parse_formula(formula: str, min_atoms: int = 2) -> Tensor:
     hint = "Write it as ASE does: 'Cu15', 'Au5Cu10', '(H2O)3'."
     condition = "be a chemical formula"
     if not isinstance(formula, str):
-        raise InputError(error_message("formula", condition, repr(formula), hint))
+        raise InputError(error_message(name, condition, repr(formula), hint))
     try:
         tree = Formula(formula)
     except ValueError as error:
-        raise InputError(error_message("formula", condition, repr(formula), hint)) from error
+        raise InputError(error_message(name, condition, repr(formula), hint)) from error
     counts = tree.count()
     unknown = sorted(set(counts).difference(SYMBOLS[1:]))
     if unknown:
         condition = "name elements that exist"
-        raise InputError(error_message("formula", condition, repr(unknown[0]), hint))
+        raise InputError(error_message(name, condition, repr(unknown[0]), hint))
     n_atoms = sum(counts.values())
     if n_atoms < min_atoms:
         condition = f"hold at least {min_atoms} atoms"
-        raise InputError(error_message("formula", condition, repr(formula), hint))
+        raise InputError(error_message(name, condition, repr(formula), hint))
     if n_atoms > MAX_ATOMS:
         condition = f"hold at most {MAX_ATOMS} atoms"
-        raise InputError(error_message("formula", condition, f"{n_atoms} in {formula!r}"))
+        raise InputError(error_message(name, condition, f"{n_atoms} in {formula!r}"))
     return torch.tensor([SYMBOLS.index(symbol) for symbol in tree], dtype=torch.int64)
 
 

@@ -64,6 +64,8 @@ def test_under_a_pressure_enthalpies(gold):
     ("references", "match"),
     [
         ({"Ag": 0.0}, "elements of the space"),
+        ({"CuX": 0.0}, "`references` must name elements that exist, got 'X'"),
+        ({"two": 0.0}, "`references` must be a chemical formula, got 'two'"),
         ({"Cu": "low"}, "energies in eV per atom"),
         ({"Cu": float("nan")}, "finite energies"),
         (bulk("Cu"), "have energies"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from inspect import signature
 from typing import Any, Self, final
 
 import torch
@@ -15,7 +16,7 @@ from bostruct.spaces.active_bounds import ActiveBound
 from bostruct.spaces.crystals.crystal import Crystal
 from bostruct.spaces.crystals.duplicates import composition_keys, is_same_crystal
 from bostruct.spaces.crystals.formula_units import cell_formulas
-from bostruct.spaces.crystals.member_arguments import member_arguments
+from bostruct.spaces.crystals.member_arguments import member_arguments, refuse_other_arguments
 from bostruct.spaces.crystals.member_moves import (
     larger_members,
     to_supercell,
@@ -63,6 +64,7 @@ class ChemicalSystem:
         min_distance_factor: default minimum distance, as a fraction of the bond length.
         lengths: smallest and largest length in Å of lattice vectors.
         angles: smallest and largest angle of lattice vectors, degrees.
+        **others: other arguments of `Crystal`, which are refused.
 
     Attributes:
         members: crystals of one formula each.
@@ -99,7 +101,10 @@ class ChemicalSystem:
         min_distance_factor: float = 0.7,
         lengths: Sequence[float] | None = None,
         angles: Sequence[float] | None = None,
+        **others: object,
     ) -> None:
+        own = [name for name in signature(ChemicalSystem).parameters if name != "others"]
+        refuse_other_arguments(others, own)
         formulas = cell_formulas(system, max_atoms, min_atoms, formula_units, bounds)
         arguments = member_arguments(formulas, volume, symmetry, atomic_radii, min_distance)
         members = [

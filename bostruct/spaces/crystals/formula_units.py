@@ -67,7 +67,7 @@ def cell_formulas(
         hint = f"One cell is searched by Crystal({formulas[0]!r}). {SYSTEM_HINT}"
         raise InputError(error_message("system", condition, repr(system), hint))
     every = [f if n == 1 else f"({f}){n}" for n in units for f in formulas]
-    atoms = [tuple(sorted(parse_formula(formula, min_atoms=1).tolist())) for formula in every]
+    atoms = [tuple(sorted(parse_formula(formula, 1, "system").tolist())) for formula in every]
     for i, cell in enumerate(atoms):
         if cell in atoms[:i]:
             value = f"{every[atoms.index(cell)]!r} and {every[i]!r}"

@@ -13,6 +13,9 @@ from bostruct.spaces.crystals.symmetric_sampling import check_symmetry
 from bostruct.spaces.formula import parse_formula
 from bostruct.structures import SYMBOLS
 
+CELL_ARGUMENTS = ("cell", "variable", "periodic", "area", "thickness", "vacuum")
+"""Arguments of `Crystal` that set its cell, or make it a layer, of one formula."""
+
 
 def member_arguments(
     formulas: Sequence[str],
@@ -42,7 +45,8 @@ def member_arguments(
         pairs = [str(name).split("-") for name in min_distance]
         _check_occurring("min_distance", min_distance, pairs, present)
     if isinstance(volume, Mapping):
-        _check_occurring("volume", volume, [_symbols(formula) for formula in volume], present)
+        names = [_symbols(formula, "volume") for formula in volume]
+        _check_occurring("volume", volume, names, present)
     volumes = _volumes_by_composition(volume) if isinstance(volume, Mapping) else None
     arguments = []
     for formula, numbers in zip(formulas, atoms, strict=True):
@@ -64,6 +68,23 @@ def member_arguments(
     return arguments
 
 
+def refuse_other_arguments(others: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse arguments that a chemical system does not have.
+
+    Args:
+        others: names of arguments that were given.
+        allowed: names of its arguments.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name in others:
+        hint = f"Its arguments are {', '.join(allowed)}."
+        if name in CELL_ARGUMENTS:
+            hint = f"Crystal('CuAu', {name}=...) searches one formula in a given cell, or layers."
+        raise InputError(error_message(name, "be left out of a ChemicalSystem", "one", hint))
+
+
 def _check_occurring(
     name: str, values: Iterable[str], parts: Sequence[Sequence[str]], present: Sequence[str]
 ) -> None:
@@ -74,9 +95,9 @@ def _check_occurring(
             raise InputError(error_message(name, condition, repr(key)))
 
 
-def _symbols(formula: str) -> list[str]:
-    """Return the symbols of the atoms of a formula."""
-    return [SYMBOLS[z] for z in parse_formula(formula, min_atoms=1).tolist()]
+def _symbols(formula: str, name: str = "formula") -> list[str]:
+    """Return the symbols of the atoms of a formula in an argument."""
+    return [SYMBOLS[z] for z in parse_formula(formula, 1, name).tolist()]
 
 
 def _fractions(numbers: Tensor) -> frozenset[tuple[int, float]]:

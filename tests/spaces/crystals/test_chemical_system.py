@@ -111,3 +111,19 @@ def test_a_crystal_names_the_way_to_several():
         Crystal("TiO2", formula_units=[1, 2])
     with pytest.raises(InputError, match="ChemicalSystem"):
         Crystal(["Cu", "CuAu"])
+
+
+def test_the_order_of_elements_in_a_formula_does_not_matter():
+    """Cu2Au2 and Au2Cu2 are one member: of structures, of volumes, and of those given twice."""
+    one, other = (
+        ChemicalSystem([formula, "Cu"], volume={volume: 14.0})
+        for formula, volume in (("Cu2Au2", "Au2Cu2"), ("Au2Cu2", "CuAu"))
+    )
+    assert one.members[0].volume == other.members[0].volume == 14.0
+    generator = seeded_generator(0)
+    crystals = one.decode(one.sample_members(torch.zeros(2, dtype=torch.int64), generator))
+    X, Y = one.encode(crystals), other.encode(crystals)
+    assert one.member_index(X).tolist() == other.member_index(Y).tolist() == [0, 0]
+    assert one.is_duplicate(X, one.encode(other.decode(Y))).all()
+    with pytest.raises(InputError, match="hold each formula once, got 'Cu2Au2' and 'Au2Cu2'"):
+        ChemicalSystem(["Cu2Au2", "Au2Cu2"])

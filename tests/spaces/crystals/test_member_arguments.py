@@ -21,7 +21,11 @@ def test_volumes_by_formula_and_between_elements():
         ({"min_distance": {"Cu-Ag": 1.4}}, "min_distance.*elements that occur"),
         ({"volume": {"Cu": -1.0}}, "volume"),
         ({"volume": {"Cu": 12.0, "Ag": 17.0}}, "volume.*elements that occur"),
+        ({"volume": {"CuX": 12.0}}, "`volume` must name elements that exist"),
         ({"symmetry": 999}, "symmetry"),
+        ({"cell": [3, 3, 3]}, "`cell` must be left out .* searches one formula in a given cell"),
+        ({"periodic": (True, True, False)}, "`periodic` must be left out .*, or layers"),
+        ({"max_atom": 4}, "`max_atom` must be left out .* are system, max_atoms, "),
     ],
 )
 def test_refuses_arguments(arguments, match):
