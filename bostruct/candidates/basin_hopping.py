@@ -204,7 +204,7 @@ class BasinHopping(PopulationSearch):
 
     def _in_scale_of(self, space: ContinuousSpace, energies: Tensor) -> BasinHopping:
         """Return the search with all tolerances known, if need be from energies `[t]` eV."""
-        scale = ProblemScale.from_energies(energies, space.atomic_radii)
+        scale = ProblemScale.from_energies(energies, space.atomic_radii, space.numbers)
         return self.with_scale(scale.energy, scale.length)
 
     def generators_and_moves(self, space: ContinuousSpace) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,6 +13,10 @@ Only structures count in which atoms touch: forces between distant atoms say not
 Typical is the middle one of the largest values, one for each structure, of which there are at least
 ten, so that neither one exploded structure nor many relaxed ones set the scale. Forces that are
 zero by symmetry, and deviations that the constants of the species take away, tell nothing.
+
+Where no force and no difference tells, as for one crystal of each element, the scale is at least
+that of the elements: of a chemical bond, or of dispersion between atoms of noble gases. Stresses
+raise it: a virial of N atoms is a force times half a bond times the root of N.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from bostruct.structures.composition_residuals import (
     species_counts,
 )
 from bostruct.structures.neighbor_lists.neighbor_list import build_neighbor_list
+from bostruct.structures.strain import strained_components, volumes
 from bostruct.structures.structures import Structures
 
 MIN_LARGEST, LARGEST_FRACTION = 10, 0.2
@@ -46,8 +51,18 @@ RELATIVE_FORCE = 1e-5
 """Force times length, in units of the scale that energies tell, below which it is zero by symmetry
 but for rounding errors, of single precision too."""
 
-UNKNOWN_ENERGY = 2.6
-"""Scale of energies in eV, that of a chemical bond, of data without any difference or force."""
+BOND_ENERGY = 2.6
+"""Scale of energies in eV of elements that form chemical bonds, of data that tell none."""
+
+TROUTON_ENERGY = 10.5 * 8.617333e-5
+"""Energy of vaporization over the boiling temperature, eV/K: Trouton's rule, 10.5 kB."""
+
+BOILING_TEMPERATURES = {2: 4.22, 10: 27.1, 18: 87.3, 36: 119.9, 54: 165.1, 86: 211.5}
+"""Boiling temperatures of the noble gases by atomic number, K (CRC Handbook of Chemistry and
+Physics): their energies of vaporization are those of dispersion, 0.08 eV for argon."""
+
+VIRIAL_LENGTH = 0.5
+"""Virial over a force and the root of the number of atoms, in bond lengths."""
 
 CONTACT_FACTOR = 1.5
 """Largest distance of atoms that touch, in bond lengths."""
@@ -115,19 +130,35 @@ class ProblemScale:
             tells = touches & (work > max(RELATIVE_FORCE * by_energy, rounding))
             by_force = _typical(work[tells])
         energy = max(by_force, by_energy if by_force else factor * by_energy)
-        return cls(energy or UNKNOWN_ENERGY, length)
+        if not energy:
+            energy = max(_by_stress(structures), unknown_energy(structures.numbers[moving]))
+        return cls(energy, length)
 
     @classmethod
-    def from_energies(cls, energies: Tensor, radii: Tensor) -> ProblemScale:
+    def from_energies(cls, energies: Tensor, radii: Tensor, numbers: Tensor) -> ProblemScale:
         """Return the scale of energies `[t]` eV of structures of the same atoms.
 
         Args:
             energies: `[t]` eV.
             radii: Radius of each atom, `[a]` Å.
+            numbers: `[a]` atomic numbers.
         """
         counts = energies.new_ones(len(energies), 1)
         typical = _typical(_deviations(energies, counts)) / math.sqrt(len(radii))
-        return cls(ENERGY_RATIO * typical or UNKNOWN_ENERGY, 2 * float(radii.mean()))
+        energy = ENERGY_RATIO * typical or unknown_energy(numbers)
+        return cls(energy, 2 * float(radii.mean()))
+
+
+def unknown_energy(numbers: Tensor) -> float:
+    """Return the scale of energies of which data tell nothing, by the elements, eV.
+
+    Args:
+        numbers: `[a]` atomic numbers of the atoms that move.
+    """
+    elements = set(numbers.tolist())
+    if not elements or not elements <= set(BOILING_TEMPERATURES):
+        return BOND_ENERGY
+    return TROUTON_ENERGY * max(BOILING_TEMPERATURES[z] for z in elements)
 
 
 def few_values_factor(composition: Tensor) -> float:
@@ -146,6 +177,16 @@ def few_values_factor(composition: Tensor) -> float:
     if nu < 1:
         return 1.0
     return math.sqrt(b / 2) * math.exp(-float(torch.special.digamma(torch.tensor(nu / 2))) / 2)
+
+
+def _by_stress(structures: Structures) -> float:
+    """Return the typical force times bond length that stresses tell, eV; 0 without any."""
+    if structures.stress is None:
+        return 0.0
+    virials = structures.stress * volumes(structures).unsqueeze(-1)
+    known = virials.isfinite() & strained_components(structures)
+    mean_square = virials.masked_fill(~known, 0).square().sum(-1) / known.sum(-1).clamp(min=1)
+    return _typical(mean_square.sqrt() / (VIRIAL_LENGTH * structures.counts.sqrt()))
 
 
 def _has_contact(structures: Structures, radii: Tensor, moving: Tensor) -> Tensor:

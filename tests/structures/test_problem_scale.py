@@ -6,17 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 from ase import Atoms
-from ase.build import fcc100
+from ase.build import bulk, fcc100
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
 from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase, problem_scale, to_ase
 from bostruct.structures.problem_scale import (
+    BOND_ENERGY,
     ENERGY_RATIO,
-    UNKNOWN_ENERGY,
     ProblemScale,
     few_values_factor,
+    unknown_energy,
 )
 from bostruct.surrogates import LocalGP, PairRepulsion
 
@@ -114,19 +115,51 @@ def test_only_atoms_that_move_count():
 
 
 def test_atoms_out_of_reach_and_equal_energies_tell_nothing(structures):
-    assert scale_of(replace(structures, energy=None, forces=None)).energy == UNKNOWN_ENERGY
+    unknown = unknown_energy(structures.numbers)
+    assert scale_of(replace(structures, energy=None, forces=None)).energy == unknown
     equal = torch.full_like(structures.energy, -1e6)
-    assert scale_of(replace(structures, energy=equal, forces=None)).energy == UNKNOWN_ENERGY
+    assert scale_of(replace(structures, energy=equal, forces=None)).energy == unknown
     apart = replace(structures, positions=3.0 * structures.positions)
-    assert scale_of(apart).energy == UNKNOWN_ENERGY
+    assert scale_of(apart).energy == unknown
+
+
+def test_what_is_unknown_is_of_the_size_of_cohesion():
+    """Trouton's rule gives those of rare gases: 20, 80, 116, 160 meV measured, Kittel, table 1."""
+    for z, measured in {10: 0.020, 18: 0.080, 36: 0.116, 54: 0.16}.items():
+        assert unknown_energy(torch.tensor([z])) == pytest.approx(measured, rel=0.25)
+    assert unknown_energy(torch.tensor([2, 18])) == unknown_energy(torch.tensor([18]))
+    assert unknown_energy(torch.tensor([18, 29])) == unknown_energy(torch.tensor([])) == BOND_ENERGY
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+def test_stresses_tell_the_scale_where_forces_vanish_by_symmetry(unit):
+    """As a random crystal of more atoms does by its forces, in any unit of energies."""
+    copper = bulk("Cu", a=3.2)
+    copper.calc = EMT()
+    copper.get_stress()
+    bare = from_ase(copper)
+    crystals = replace(
+        bare,
+        energy=unit * torch.tensor([copper.get_potential_energy()], dtype=torch.float64),
+        forces=torch.zeros_like(bare.positions),
+        stress=unit * torch.from_numpy(copper.get_stress()).unsqueeze(0),
+    )
+    radii = torch.full((1,), 1.28, dtype=torch.float64)
+    found = ProblemScale.from_structures(crystals, radii).energy
+    assert BOND_ENERGY < found / unit < 4 * BOND_ENERGY
+    relaxed = replace(crystals, stress=1e-6 * crystals.stress / unit)
+    assert ProblemScale.from_structures(relaxed, radii).energy == BOND_ENERGY
+    missing = replace(crystals, stress=torch.full_like(crystals.stress, torch.nan))
+    assert ProblemScale.from_structures(missing, radii).energy == BOND_ENERGY
 
 
 def test_energies_alone():
-    radii = torch.full((4,), 1.0, dtype=torch.float64)
+    radii, numbers = torch.full((4,), 1.0, dtype=torch.float64), torch.full((4,), 29)
     energies = torch.tensor([-3.0, -1.0, 1.0], dtype=torch.float64)
-    found = ProblemScale.from_energies(energies, radii)
+    found = ProblemScale.from_energies(energies, radii, numbers)
     assert found == ProblemScale(pytest.approx(ENERGY_RATIO * 2.0 / 2.0), 2.0)
-    assert ProblemScale.from_energies(energies[:0], radii) == ProblemScale(UNKNOWN_ENERGY, 2.0)
+    nothing = ProblemScale.from_energies(energies[:0], radii, numbers)
+    assert nothing == ProblemScale(BOND_ENERGY, 2.0)
 
 
 @pytest.mark.parametrize("count", [2, 3, 6])

@@ -126,7 +126,8 @@ def best_energy_history(landscape: Landscape, search: BasinHopping, n_seeds: int
     """
     space, energy = landscape.space, landscape.energy
     X = space.sample(N_INITIAL, torch.Generator().manual_seed(0))
-    scale = ProblemScale.from_energies(energy(X).detach(), space.atomic_radii)
+    energies = energy(X).detach()
+    scale = ProblemScale.from_energies(energies, space.atomic_radii, space.numbers)
     search = search.with_scale(scale.energy, scale.length)
     fmax, max_step = search.fmax, search.max_step
     assert fmax is not None

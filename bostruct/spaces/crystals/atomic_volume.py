@@ -25,6 +25,7 @@ from torch import Tensor
 
 from bostruct.spaces.composition_properties import atomic_volumes
 from bostruct.structures import SYMBOLS, covalent_radii
+from bostruct.structures.problem_scale import BOILING_TEMPERATURES
 
 IONIC_PACKING_FRACTION = 0.57
 """Fraction of the volume that spheres of the mean ionic radii fill."""
@@ -44,7 +45,7 @@ MAX_CATION_ELECTRONEGATIVITY = 2.0
 MOLECULAR_ELEMENTS = frozenset((1, 6, 7, 8, 9, 17, 35, 53))
 """Elements that form molecules with each other: H, C, N, O and the halogens."""
 
-NOBLE_GASES = (2, 10, 18, 36, 54, 86)
+NOBLE_GASES = tuple(BOILING_TEMPERATURES)
 """Atomic numbers of the noble gases, whose covalent radii are not those of their crystals."""
 
 LIKE_ION_FACTOR = 2 / math.sqrt(3)

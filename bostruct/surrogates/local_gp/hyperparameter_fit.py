@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bostruct.structures.problem_scale import UNKNOWN_ENERGY
+from bostruct.structures.problem_scale import unknown_energy
 from bostruct.surrogates.local_gp.energy_terms import EnergyTerms
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     HYPERPARAMETER_NAMES,
@@ -190,11 +190,13 @@ def _differ(energies: RowStatistics, data: Observations, m: int) -> bool:
 def _prior_scale(data: Observations, pair_repulsion: PairRepulsion | None) -> float:
     """Return the signal, eV, of data that do not tell it: by the force of the pair prior.
 
-    Its default strength is then at least that for chemical bonds.
+    Its default strength is then at least that for the elements: at a minimum forces tell none.
     """
     force = data.force_scale()
     if pair_repulsion is not None:
-        scale = replace(data.scale, energy=max(data.scale.energy, UNKNOWN_ENERGY))
+        structures = data.structures
+        numbers = structures.numbers[~structures.fixed]
+        scale = replace(data.scale, energy=max(data.scale.energy, unknown_energy(numbers)))
         wall = pair_repulsion.in_scale(scale)
         force = max(force, wall.typical_force(scale.length))
     return force * data.length_scale()

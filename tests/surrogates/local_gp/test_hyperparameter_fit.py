@@ -7,6 +7,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
 
 from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase, to_ase
@@ -75,6 +76,28 @@ def test_copies_of_a_minimum_tell_no_scale(formula, displacement):
     found = LocalGP().fit(from_ase(copies), space).predict(others)
     z2 = (found.mean - others.energy).square() / found.variance
     assert z2.mean() < 4
+
+
+def test_copies_of_argon_are_as_uncertain_as_argon_binds():
+    """Not as a metal does: of dispersion in eV, and of a potential of keV by its forces."""
+    space = Cluster("Ar5", atomic_radii={"Ar": 1.9})
+    X = space.sample(9, torch.Generator().manual_seed(0))
+
+    def with_energies(X, unit):
+        found = []
+        for atoms in to_ase(space.decode(X)):
+            atoms.calc = LennardJones(sigma=3.4, epsilon=0.0104 * unit, rc=20.0)
+            atoms.get_forces()
+            found.append(atoms)
+        return from_ase(found)
+
+    sigmas = {}
+    for unit in (1.0, 1e5):
+        copies = with_energies(X[:1].expand(3, -1), unit)
+        found = LocalGP().fit(copies, space).predict(with_energies(X[1:], unit))
+        sigmas[unit] = float(found.variance.sqrt().median())
+    assert 0.02 < sigmas[1.0] < 1.0
+    assert sigmas[1e5] > 1e3 * sigmas[1.0]
 
 
 @pytest.mark.parametrize("count", [2, 3])
