@@ -8,6 +8,9 @@ copper clusters and on a surface, by a factor of about two.
 Where the cell varies it moves the coordinates of the space, among them the logarithm of the
 deformation of the cell, as in ASE's `FrechetCellFilter`; three of them are an atom to it. Its
 forces are minus the gradient of the enthalpy by these, and its energies are enthalpies.
+
+A layer whose next step would be thicker than its space allows goes on from its last structure in a
+window of heights: atoms beyond are put onto the border, and have no force along the normal.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from bostruct.campaign.enthalpy import has_variable_cell
 from bostruct.campaign.enthalpy_gradient import enthalpy_gradient
 from bostruct.campaign.records import Trial
 from bostruct.spaces import Space
+from bostruct.spaces.thickness_window import SupportsThicknessWindow, ThicknessWindow
 from bostruct.structures import to_ase
 
 if TYPE_CHECKING:
@@ -57,8 +61,9 @@ def next_geometry(space: Space, trials: Sequence[Trial], fmax: float) -> Tensor 
     Returns:
         Coordinates; None if the optimizer has ended.
     """
+    is_held = False
     while True:
-        calculator = _ReplayCalculator(trials, _geometry(space, trials))
+        calculator = _ReplayCalculator(trials, _geometry(space, trials, is_held))
         try:
             _run_optimizer(calculator, float(space.atomic_radii.max()), fmax)
         except _NeedsEvaluation as request:
@@ -66,9 +71,14 @@ def next_geometry(space: Space, trials: Sequence[Trial], fmax: float) -> Tensor 
         except _Diverged:
             trials = trials[calculator.n_used :]
             continue
+        except _TooThick:
+            is_held, trials = True, trials[calculator.n_used - 1 :]
+            continue
         except (RuntimeError, np.linalg.LinAlgError):
-            return None  # "LineSearch failed!": rounding is all that is left
-        return None
+            pass  # "LineSearch failed!": rounding is all that is left
+        if not is_held or calculator.n_used < 2:
+            return None
+        trials = trials[calculator.n_used - 1 :]  # forces may press inwards now
 
 
 def _run_optimizer(calculator: _ReplayCalculator, radius: float, fmax: float) -> None:
@@ -91,16 +101,18 @@ class _Geometry(Protocol):
         """Return the coordinates `[d]` in the space of positions of `atoms`."""
         ...
 
-    def result(self, trial: Trial) -> tuple[float, Array]:
-        """Return value, eV, and forces, eV/Å, of a trial as those of `atoms`."""
+    def result(self, trial: Trial, positions: Array) -> tuple[float, Array]:
+        """Return value, eV, and forces, eV/Å, of a trial as those of `atoms` at positions."""
         ...
 
 
-def _geometry(space: Space, trials: Sequence[Trial]) -> _Geometry:
-    if not has_variable_cell(space):
-        return _Positions(space, trials[0].X)
+def _geometry(space: Space, trials: Sequence[Trial], is_held: bool) -> _Geometry:
+    X = trials[0].X
+    window = space.thickness_window(X) if isinstance(space, SupportsThicknessWindow) else None
+    if window is None and not has_variable_cell(space):
+        return _Positions(space, X)
     with_stress = all(trial.stress is not None for trial in trials)
-    return _Coordinates(space, trials[0].X, with_stress)
+    return _Coordinates(space, X, with_stress, window, is_held)
 
 
 @final
@@ -119,8 +131,8 @@ class _Positions:
         P = torch.from_numpy(positions).to(self._template.positions)
         return self._space.encode(replace(self._template, positions=P))[0]
 
-    def result(self, trial: Trial) -> tuple[float, Array]:
-        """Return energy and forces of a trial."""
+    def result(self, trial: Trial, positions: Array) -> tuple[float, Array]:
+        """Return energy and forces of a trial, whatever the positions are."""
         assert trial.energy is not None
         assert trial.forces is not None
         return trial.energy, trial.forces.numpy()
@@ -128,10 +140,26 @@ class _Positions:
 
 @final
 class _Coordinates:
-    """Coordinates of atoms and cell, in rows of three that are atoms to the optimizer."""
+    """Coordinates of atoms and cell, in rows of three that are atoms to the optimizer.
 
-    def __init__(self, space: Space, X: Tensor, with_stress: bool) -> None:
+    Args:
+        space: Space of the structures.
+        X: Coordinates of the first structure, `[d]`.
+        with_stress: False for the gradient at a fixed cell.
+        window: Heights that a layer may have; None of other structures.
+        is_held: True to hold atoms in the window.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        X: Tensor,
+        with_stress: bool,
+        window: ThicknessWindow | None = None,
+        is_held: bool = False,
+    ) -> None:
         self._space, self._X, self._with_stress = space, X, with_stress
+        self._window, self._is_held = window, is_held
 
     def atoms(self) -> Atoms:
         """Return atoms whose positions are X, filled with zeros."""
@@ -142,13 +170,27 @@ class _Coordinates:
 
     def coordinates(self, positions: Array) -> Tensor:
         """Return the coordinates `[d]` in the rows of three."""
-        return torch.from_numpy(positions).flatten()[: len(self._X)].to(self._X)
+        X = self._flat(positions)
+        if self._window is None or torch.equal(X, self._X):
+            return X
+        if self._is_held:
+            return self._window.clamp(X)
+        if self._window.exceeds(X):
+            raise _TooThick
+        return X
 
-    def result(self, trial: Trial) -> tuple[float, Array]:
+    def result(self, trial: Trial, positions: Array) -> tuple[float, Array]:
         """Return the enthalpy, and minus its gradient in rows of three."""
         assert trial.enthalpy is not None
         gradient = trial_gradient(self._space, trial, self._with_stress)
-        return trial.enthalpy, -coordinate_rows(gradient).numpy()
+        rows = -coordinate_rows(gradient).numpy()
+        if self._window is not None and self._is_held:
+            beyond = self._window.beyond(self._flat(positions)).nonzero().flatten().numpy()
+            rows[beyond, 2] = 0.0
+        return trial.enthalpy, rows
+
+    def _flat(self, positions: Array) -> Tensor:
+        return torch.from_numpy(positions).flatten()[: len(self._X)].to(self._X)
 
 
 def trial_gradient(space: Space, trial: Trial, with_stress: bool = True) -> Tensor:
@@ -179,6 +221,10 @@ class _NeedsEvaluation(Exception):  # noqa: N818 - no error
 
 class _Diverged(Exception):  # noqa: N818 - no error
     """Request for a geometry where the log has another one."""
+
+
+class _TooThick(Exception):  # noqa: N818 - no error
+    """Request for a layer that is thicker than its space allows."""
 
 
 @final
@@ -225,5 +271,5 @@ class _ReplayCalculator:
         trial = self._trials[self.n_used]
         if self.n_used and not torch.allclose(X, trial.X.to(X), rtol=0, atol=POSITION_TOLERANCE):
             raise _Diverged
-        self._replayed.append((positions, *self._geometry.result(trial)))
+        self._replayed.append((positions, *self._geometry.result(trial, positions)))
         return self._replayed[-1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple, final
 
@@ -30,6 +31,7 @@ from bostruct.campaign.relaxation.optimizer_replay import (
 )
 from bostruct.spaces import Space
 from bostruct.spaces.active_bounds import ActiveBound, SupportsActiveBounds
+from bostruct.spaces.thickness_window import SupportsThicknessWindow
 
 CONVERGED_AT_FIXED_CELL = "converged at a fixed cell: the evaluator returns no stress"
 """State of a relaxation of the atoms alone where the cell varies."""
@@ -159,7 +161,7 @@ class RelaxationQueue:
     def _final_state(self, trajectory: RelaxationTrajectory) -> str:
         """Return the end of a relaxation as a sentence, "" if it goes on."""
         if self._converged_trial(trajectory) is not None:
-            return "converged" if self._relaxes_cell else CONVERGED_AT_FIXED_CELL
+            return self._converged_state(trajectory)
         last = trajectory.steps[-1] if trajectory.steps else trajectory.start
         if last.doubt:
             return f"not converged: doubted, {last.doubt}"
@@ -168,6 +170,26 @@ class RelaxationQueue:
         if self._n_recent_evaluations(trajectory) >= self.final_relaxation.max_steps:
             return f"not converged in {len(trajectory.steps)} evaluations"
         return ""
+
+    def _converged_state(self, trajectory: RelaxationTrajectory) -> str:
+        if not self._relaxes_cell:
+            return CONVERGED_AT_FIXED_CELL
+        trial = self._converged_trial(trajectory)
+        assert trial is not None
+        assert trial.forces is not None
+        if torch.equal(self._resting_forces(trial, trial.forces), trial.forces):
+            return "converged"
+        bounds = self._active_bounds(trial.X)
+        pressed = [bound_name(bound) for bound in bounds if bound.argument == "thickness"]
+        return f"converged on the bound {'; '.join(pressed)}"
+
+    def _resting_forces(self, trial: Trial, forces: torch.Tensor) -> torch.Tensor:
+        """Return forces `[a, 3]` without those that press a layer on its thickness, eV/Å."""
+        space = self.space
+        window = None
+        if isinstance(space, SupportsThicknessWindow):
+            window = space.thickness_window(trial.X)
+        return forces if window is None else window.resting_forces(trial.X, forces)
 
     def _next_geometry(self, trajectory: RelaxationTrajectory) -> torch.Tensor | None:
         """Return the next geometry `[d]` of a relaxation in the space, None without one."""
@@ -242,6 +264,8 @@ class RelaxationQueue:
     def _compute_max_force(self, trial: Trial) -> float | None:
         if trial.forces is None:
             return None
+        trial = replace(trial, forces=self._resting_forces(trial, trial.forces))
+        assert trial.forces is not None
         norms = torch.linalg.vector_norm(trial.forces, dim=-1)
         largest = float(norms.masked_fill(self.space.decode(trial.X).fixed.cpu(), 0.0).max())
         if not (has_variable_cell(self.space) and self._relaxes_cell):

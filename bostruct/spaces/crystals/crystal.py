@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Self, final
 
@@ -71,6 +71,7 @@ from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_a
 from bostruct.spaces.random_tensors import normal
 from bostruct.spaces.space import Move, Sampler
 from bostruct.spaces.stored_structures import StoredStructures, without_type
+from bostruct.spaces.thickness_window import ThicknessWindow
 from bostruct.structures import SYMBOLS, Structures
 
 N_SYMMETRIC_ATTEMPTS = 4
@@ -407,6 +408,14 @@ class Crystal(FingerprintedStructures):
             if end * (relative / factor - 1) > -BOUND_TOLERANCE:
                 return factor * self.volume, end
         return None
+
+    def thickness_window(self, x: Tensor) -> ThicknessWindow | None:
+        """Return the heights to which the layer at x `[d]` may relax; None of other crystals."""
+        if not self.freedom.is_layer:
+            return None
+        window = ThicknessWindow(len(self.numbers), self.freedom.thickness, 0.0)
+        low, high = window.heights(x).aminmax()
+        return replace(window, middle=float(low + high) / 2)
 
     def cell_violation(self, x: Tensor) -> tuple[str, str] | None:
         """Return what of the cell at x `[d]` is outside its bounds and the way out, or None."""

@@ -182,7 +182,7 @@ OBLIQUE = np.array([[4.2, 0.3, 0.1], [1.1, 4.0, -0.2], [0.4, 0.8, 4.1]])
 def test_only_what_varies_of_a_cell_relaxes():
     """As ASE's filters with `hydrostatic_strain` and with a mask do, and to the same minima."""
     swelling = Crystal("Cu3Au", cell=OBLIQUE, variable="volume")
-    layer = Crystal("Cu3Au", periodic=(True, True, False), area=6.0, thickness=2.5)
+    layer = Crystal("Cu3Au", periodic=(True, True, False), area=6.0, thickness=4.0)
     cases = (
         (Crystal("Cu3Au", cell=OBLIQUE), None),
         (swelling, {"hydrostatic_strain": True}),
@@ -206,3 +206,23 @@ def test_only_what_varies_of_a_cell_relaxes():
             scale = (torch.linalg.det(last) / torch.linalg.det(first)) ** (1 / 3)
             assert torch.allclose(last, scale * first)
             assert (space is swelling) == (abs(float(scale) - 1) > 1e-4)
+
+
+def test_layers_relax_on_the_bound_of_their_thickness():
+    """Copper that would be thicker comes to one minimum, where nothing within lowers the energy."""
+    space = Crystal("Cu4", periodic=(True, True, False), area=3.6, thickness=1.6)
+    energies = []
+    for seed, n in ((1, 9), (0, 24)):
+        (x,) = space.sample(1, torch.Generator().manual_seed(seed))
+        known = relaxed_crystal(x, n, space=space)
+        assert all(bool(space.contains(trial.X)) for trial in known)
+        assert torch.equal(next_geometry(space, known[:-1], 0.0), known[-1].X)
+        last = known[-1]
+        window = space.thickness_window(last.X)
+        z = window.heights(last.X)
+        assert float(z.max() - z.min()) == pytest.approx(1.6)
+        assert last.forces.norm(dim=-1).max() > 0.5
+        assert window.resting_forces(last.X, last.forces).norm(dim=-1).max() < 0.02
+        assert np.allclose(last.stress[[0, 1, 5]], 0, atol=2e-3)
+        energies.append(last.energy)
+    assert energies[0] == pytest.approx(energies[1], abs=1e-3)

@@ -11,6 +11,7 @@ from bostruct.campaign.records import Step, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
 from bostruct.evaluators import Calculator, Function, evaluate
+from bostruct.spaces import Crystal
 from bostruct.spaces.active_bounds import ActiveBound
 from tests.campaign import crystals
 from tests.campaign.standin import Wells, energy
@@ -282,3 +283,22 @@ def test_without_stresses_atoms_alone_are_relaxed(tmp_path):
     trials = log.trials()
     first, last = (trials[n].structures.cell for n in (report.trial, report.relaxed_trial))
     assert (first - last).abs().max() < 1e-9
+
+
+def test_a_layer_converges_on_the_bound_of_its_thickness():
+    space = Crystal("Cu4", periodic=(True, True, False), area=3.6, thickness=1.6)
+    (X,) = space.sample(1, torch.Generator().manual_seed(1))
+    trials, steps = [], [Step(0, "model", (), {}, {})]
+    for n in range(20):
+        found = Calculator(EMT)(space.decode(X))
+        trial = Trial(n, n, f"k{n}", 1, "done", "x", X, energy=found.energy)
+        trials.append(replace(trial, forces=found.forces, stress=found.stress))
+        queue = RelaxationQueue(FinalRelaxation(fmax=0.05), space, steps, trials)
+        planned = queue.next_step()
+        if planned is None:
+            break
+        (X,) = planned.X
+        steps.append(Step(n + 1, "relaxation", planned.training_trials, {}, {}))
+    (report,) = queue.reports()
+    assert report.state == "converged on the bound `thickness`, 1.60 Å"
+    assert report.max_force < 0.05 < trials[-1].forces.norm(dim=-1).max()
