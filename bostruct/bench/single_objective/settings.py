@@ -55,7 +55,8 @@ ABLATIONS = "ablations"
 """Name of the default setting and all that lack one thing of a search for crystals."""
 
 CRYSTAL_PARTS = (
-    *(STRESS, "symmetric", "permute", "rattle", "shift", "splice", "strain", "symmetrize"),
+    *(STRESS, "symmetric", "permute", "rattle", "shift", "softmutate", "splice", "strain"),
+    "symmetrize",
 )
 """Stresses, generators and moves of crystals that the ablations leave out, one at a time."""
 

@@ -58,6 +58,7 @@ from bostruct.spaces.crystals.sampling import (
     random_volumes,
     sample_random,
 )
+from bostruct.spaces.crystals.soft_modes import softmutate
 from bostruct.spaces.crystals.supercells import with_atoms_of
 from bostruct.spaces.crystals.symmetric_sampling import check_symmetry, sample_symmetric
 from bostruct.spaces.crystals.symmetrization import (
@@ -377,12 +378,15 @@ class Crystal(FingerprintedStructures):
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of crystals, by name.
 
-        "permute" (several species only), "rattle", "shift", "splice" (of several crystals),
-        "strain" and "symmetrize". Where a move leaves the space, it returns its input, projected.
+        "permute" (several species only), "rattle", "shift", "softmutate" (several atoms only),
+        "splice" (of several crystals), "strain" and "symmetrize". Where a move leaves the space, it
+        returns its input, projected.
         """
-        names = ["rattle", "shift", "splice", "strain", "symmetrize"]
+        names = ["rattle", "shift", "softmutate", "splice", "strain", "symmetrize"]
         if self.freedom.kind == "none":
             names.remove("strain")
+        if len(self.numbers) == 1:
+            names.remove("softmutate")
         if len(set(self.numbers.tolist())) > 1:
             names.insert(0, "permute")
         return {name: partial(self._move, name) for name in names}
@@ -485,6 +489,10 @@ class Crystal(FingerprintedStructures):
             F, H = moves.rattle(F, H, float(self.bond_lengths.mean()), generator)
         elif name == "shift":
             F, H = moves.shift_layers(F, H, freedom, generator)
+        elif name == "softmutate":
+            structures = self.decode(X)
+            u = softmutate(structures, self.bond_lengths, generator)
+            F = F + u @ torch.linalg.inv(structures.cell)
         elif name == "splice":
             F, S = moves.cut_and_splice(F, log_strain_matrix(s), numbers, freedom, generator)
             H = cell_of_log_strain(log_strain_components(S), self.coordinates.length)
