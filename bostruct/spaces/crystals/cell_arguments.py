@@ -6,13 +6,14 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, check_positive, error_message
 from bostruct.spaces.crystals.atomic_volume import NOBLE_GASES, default_volume
 from bostruct.spaces.crystals.cell_bounds import CellBounds
 from bostruct.spaces.crystals.cell_freedom import CellFreedom
-from bostruct.spaces.crystals.cell_setting import given_freedom
+from bostruct.spaces.crystals.cell_setting import given_cell, given_freedom
 from bostruct.spaces.crystals.layer import layer_freedom
 
 MAX_PRESSURE = 5.0
@@ -40,16 +41,21 @@ def check_cell_arguments(given: Collection[str], in_plane: bool, variable: str |
         InputError: two do.
     """
     if in_plane:
-        refused, of = ("volume", "pressure", "cell", "variable"), "of layers"
         hint = "They have an `area`, in Å² per atom." if "volume" in given else ""
-        _refuse(refused, given, of, hint)
-        return
-    _refuse(("area", "thickness", "vacuum"), given, "without periodic=(True, True, False)")
+        _refuse(("volume", "pressure"), given, "of layers", hint)
+    else:
+        _refuse(("area", "thickness", "vacuum"), given, "without periodic=(True, True, False)")
     if "cell" not in given:
         _refuse(("variable",), given, "without a cell", "Give the `cell`, or leave it out.")
         return
     _refuse(("symmetry", "lengths", "angles"), given, "of a given cell")
-    if variable in (None, "none"):
+    if in_plane:
+        hint = "The cell of a layer is fixed; without `cell` the area varies."
+        _refuse(("area", "volume_range"), given, "of a given cell", hint)
+        if variable not in (None, "none"):
+            condition = 'be "none" for layers in a given cell'
+            raise InputError(error_message("variable", condition, repr(variable), hint))
+    elif variable in (None, "none"):
         names, hint = ("volume", "volume_range", "pressure"), 'Try variable="volume".'
         _refuse(names, given, "of a cell that does not vary", hint)
 
@@ -121,6 +127,11 @@ def resolve_freedom(
         InputError: one is invalid.
     """
     a = len(numbers)
+    if cell is not None and in_plane:
+        H = given_cell(cell, in_plane)
+        area = float(torch.linalg.vector_norm(torch.linalg.cross(H[0], H[1]))) / a
+        expected = expected_volume(None, area, numbers, atomic_radii)
+        return layer_freedom(a, expected, area, thickness, vacuum, H), expected
     if cell is not None:
         if volume is not None:
             volume = a * check_positive("volume", volume, "It is in Å³ per atom.")

@@ -2,7 +2,7 @@
 
     "all"      any cell
     "volume"   a given cell, enlarged or shrunk
-    "none"     a given cell
+    "none"     a given cell, of a crystal or of a layer
     "plane"    two lattice vectors of a layer, the third one normal to it and of fixed length
 
 (as `cell_dofree` of Quantum ESPRESSO, and masks of strains in ASE). Cells are symmetric matrices up
@@ -57,7 +57,7 @@ class CellFreedom:
             ones in it.
         frame: `[3, 3]` rotation, or rotation and reflection, from the axes of symmetric cells to
             those of structures.
-        thickness: largest difference of the heights of atoms of a layer, Å.
+        thickness: largest difference of the heights of atoms of a layer, Å; infinite of crystals.
         given: `[3, 3]` Å, the reference cell as it was given; None where none was.
     """
 
@@ -73,10 +73,17 @@ class CellFreedom:
         return cls("all", volume ** (1 / 3) * torch.eye(3, dtype=torch.float64))
 
     @classmethod
-    def of_cell(cls, kind: Freedom, cell: Tensor) -> CellFreedom:
-        """Return the freedom of a given cell `[3, 3]` Å: "none", or "volume"."""
+    def of_cell(cls, kind: Freedom, cell: Tensor, thickness: float = math.inf) -> CellFreedom:
+        """Return the freedom of a given cell: "none", or "volume".
+
+        Args:
+            kind: allowed strains.
+            cell: `[3, 3]` Å; of layers right-handed, the third vector along z.
+            thickness: largest difference of the heights of atoms of layers, Å.
+        """
         symmetric = polar_factor(cell)
-        return cls(kind, symmetric, torch.linalg.solve(symmetric, cell), given=cell)
+        frame = torch.linalg.solve(symmetric, cell)
+        return cls(kind, symmetric, frame, thickness, given=cell)
 
     @classmethod
     def layer(cls, area: float, height: float, thickness: float) -> CellFreedom:
@@ -98,7 +105,7 @@ class CellFreedom:
     @property
     def is_layer(self) -> bool:
         """True if the cells repeat along two lattice vectors."""
-        return self.kind == "plane"
+        return math.isfinite(self.thickness)
 
     @property
     def varies_shape(self) -> bool:
@@ -118,8 +125,10 @@ class CellFreedom:
     @property
     def edge(self) -> float:
         """The edge of a cube of the volume, or of a square of the area of a layer, Å."""
-        if self.is_layer:
+        if self.kind == "plane":
             return float(self.cell[0, 0])
+        if self.is_layer:
+            return math.sqrt(float(torch.linalg.det(self.cell[:2, :2])))
         return float(self.volume ** (1 / 3))
 
     def strain_basis(self, like: Tensor) -> Tensor:
@@ -153,7 +162,7 @@ class CellFreedom:
         """Return crystals in cells with the shortest lattice vectors, where these are free."""
         if self.kind == "all":
             return reduced(F, H)
-        if not self.is_layer:
+        if self.kind != "plane":
             return F, H
         factor = H.new_tensor([1.0, 1.0, NORMAL_LENGTHENING]).unsqueeze(-1)
         F, H = reduced(center_atoms(F), factor * H)  # centered, as heights are not to be wrapped
@@ -203,12 +212,12 @@ class CellFreedom:
         if not self.is_layer:
             return push_apart(F, H, W, n_strained_axes=self.n_strained_axes)
         for _ in range(N_CONFINED_PUSHES):
-            F, H = push_apart(F, H, W, n_strained_axes=2)
+            F, H = push_apart(F, H, W, n_strained_axes=self.n_strained_axes)
             F = self.confine(F)
         return F, H
 
     def conform(self, F: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
-        """Return crystals in allowed cells: layers of their area, all others as they are.
+        """Return crystals in allowed cells: a given one, layers of their area, or as they are.
 
         Args:
             F: fractional coordinates.
@@ -216,7 +225,7 @@ class CellFreedom:
         """
         if self.kind == "all":
             return F, H
-        if not self.is_layer:
+        if self.kind != "plane":
             factor = torch.ones_like(H[:, 0, 0]) if self.kind == "none" else self._edges(H)
             return F, self.cell.to(H) * factor.reshape(-1, 1, 1)
         height = self.cell[2, 2].to(H)

@@ -26,17 +26,36 @@ def given_freedom(
     """Return the freedom of a cell that the user gave.
 
     Args:
-        cell: three lattice vectors in Å, three lengths, or these and three angles in degrees, as
-            ASE reads a cell; or `ase.Atoms` in it.
+        cell: as `given_cell` takes it.
         variable: "none", or "volume".
         volume: volume in Å³ to bring the cell to; None to leave it.
 
     Raises:
         InputError: the cell spans no volume, or the choice is another one.
     """
+    check_choice("variable", variable, ("none", "volume"))
+    H = given_cell(cell)
+    if volume is not None:
+        H = H * (volume / float(torch.linalg.det(H).abs())) ** (1 / 3)
+    return CellFreedom.of_cell("volume" if variable == "volume" else "none", H)
+
+
+def given_cell(
+    cell: Any,  # noqa: ANN401 - ASE
+    in_plane: bool = False,
+) -> Tensor:
+    """Return a cell that the user gave, `[3, 3]` Å.
+
+    Args:
+        cell: three lattice vectors in Å, three lengths, or these and three angles in degrees, as
+            ASE reads a cell; or `ase.Atoms` in it.
+        in_plane: true for layers, of whose cells the first two lattice vectors count.
+
+    Raises:
+        InputError: it is no cell, or spans no volume, or of layers no area.
+    """
     from ase.cell import Cell
 
-    check_choice("variable", variable, ("none", "volume"))
     hint = "Give three lattice vectors in Å as rows, or lengths and angles."
     if isinstance(cell, Tensor):
         cell = cell.detach().cpu().numpy()
@@ -45,11 +64,12 @@ def given_freedom(
     except (TypeError, ValueError, AssertionError) as error:
         raise InputError(error_message("cell", "be a cell", repr(cell), hint)) from error
     H = torch.from_numpy(vectors)
-    if not bool(H.isfinite().all()) or not abs(float(torch.linalg.det(H))) > MIN_PERIODIC_SPAN:
-        raise InputError(error_message("cell", "span a volume", repr(cell), hint))
-    if volume is not None:
-        H = H * (volume / float(torch.linalg.det(H).abs())) ** (1 / 3)
-    return CellFreedom.of_cell("volume" if variable == "volume" else "none", H)
+    span, name = torch.linalg.det(H), "a volume"
+    if in_plane:
+        span, name = torch.linalg.vector_norm(torch.linalg.cross(H[0], H[1])), "an area"
+    if not bool(H.isfinite().all()) or not abs(float(span)) > MIN_PERIODIC_SPAN:
+        raise InputError(error_message("cell", f"span {name}", repr(cell), hint))
+    return H
 
 
 def describe_freedom(freedom: CellFreedom, n_atoms: int) -> dict[str, Any]:
@@ -63,25 +83,22 @@ def describe_freedom(freedom: CellFreedom, n_atoms: int) -> dict[str, Any]:
     """
     if freedom.kind == "all":
         return {}
+    found: dict[str, Any] = {"volume": None}
     if freedom.is_layer:
         height = float(freedom.cell[2, 2])
-        return {
-            "periodic": [True, True, False],
-            "volume": None,
-            "area": freedom.edge**2 / n_atoms,
-            "thickness": freedom.thickness,
-            "vacuum": height - freedom.thickness,
-        }
-    assert freedom.given is not None
-    left_out = ["volume", "lengths", "angles"]
+        found |= {"periodic": [True, True, False], "area": freedom.edge**2 / n_atoms}
+        found |= {"thickness": freedom.thickness, "vacuum": height - freedom.thickness}
+    if freedom.given is None:
+        return found
+    left_out = ["lengths", "angles"]
     if freedom.kind == "none":
-        left_out.append("volume_range")
-    cell = {"cell": freedom.given.tolist(), "variable": freedom.kind}
-    return cell | dict.fromkeys(left_out)
+        left_out += ["volume_range", "area"] if freedom.is_layer else ["volume_range"]
+    found |= {"cell": freedom.given.tolist(), "variable": freedom.kind}
+    return found | dict.fromkeys(left_out)
 
 
 def in_setting_of(
-    F: Tensor, H: Tensor, cell: Tensor, any_volume: bool
+    F: Tensor, H: Tensor, cell: Tensor, any_volume: bool, in_plane: bool = False
 ) -> tuple[Tensor, Tensor] | None:
     """Return a crystal with the lattice vectors of a cell, None where the lattice is another one.
 
@@ -90,6 +107,7 @@ def in_setting_of(
         H: `[1, 3, 3]` Å, cell in any orientation.
         cell: `[3, 3]` Å.
         any_volume: true to tell lattices apart by their shapes only.
+        in_plane: true for layers, whose third lattice vector stays what it is.
 
     Returns:
         fractional coordinates `[1, a, 3]`, and the cell `[1, 3, 3]` Å up to rotation.
@@ -109,7 +127,8 @@ def in_setting_of(
     eye = torch.eye(3, dtype=torch.float64)
     for W in torch.cat((eye.unsqueeze(0), lattice_operations())).to(H):
         T = torch.linalg.inv(wanted) @ W @ given
-        if _is_near(T @ H, target):
+        is_mixed = in_plane and bool(T[0, 2, :2].any() | T[0, :2, 2].any())
+        if not is_mixed and _is_near(T @ H, target):
             return F @ torch.linalg.inv(T), target
     return None
 

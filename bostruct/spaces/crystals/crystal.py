@@ -126,7 +126,8 @@ class Crystal(FingerprintedStructures):
         angles: smallest and largest angle of lattice vectors, degrees, by default 40 and 140.
             Those of reduced cells lie between 60 and 120.
         cell: cell of all crystals, whose atoms alone move: lattice vectors in Å as rows, lengths
-            and angles, or `ase.Atoms` in it. By default cells vary.
+            and angles, or `ase.Atoms` in it; of layers the first two lattice vectors count. By
+            default cells vary.
         variable: "none", or "volume" for a given cell that swells and shrinks, in its shape.
         periodic: (True, True, False) for layers: two lattice vectors vary in the plane, and
             `volume_range` is one of areas.
@@ -466,7 +467,8 @@ class Crystal(FingerprintedStructures):
         any_units = freedom.kind == "all"
         F, H = with_atoms_of(structure, self.numbers, self.formula, any_units)
         if not freedom.varies_shape:
-            found = in_setting_of(F, H, freedom.cell, freedom.kind == "volume")
+            any_volume = freedom.kind == "volume"
+            found = in_setting_of(F, H, freedom.cell, any_volume, freedom.is_layer)
             if found is None:
                 value = f"{structure.formulas()[0]} in a cell of another shape or size"
                 hint = "Leave it out, or give the space its `cell`."
@@ -510,7 +512,9 @@ class Crystal(FingerprintedStructures):
         """The operations that lattices may have, `[g, 3, 3]`; None for all."""
         if self.freedom.kind == "all":
             return None
-        return layer_operations() if self.freedom.is_layer else exact_operations(self.freedom.cell)
+        if self.freedom.varies_shape:
+            return layer_operations()
+        return exact_operations(self.freedom.cell, self.freedom.is_layer)
 
     def _packed(self, F: Tensor, H: Tensor) -> Tensor:
         """Return X `[n, d]` of crystals in reduced cells, overlaps removed."""
@@ -593,9 +597,10 @@ class Crystal(FingerprintedStructures):
             condition += f" in {kind} group {', '.join(map(str, self.symmetry))}"
             hint = "Give a larger `volume`, a smaller `min_distance`, or another `symmetry`."
         name, value = "volume", f"{self.volume:.2f} Å³ per atom"
+        thicker = ""
         if self.freedom.is_layer:
             name, value = "area", f"{self.freedom.edge**2 / len(self.numbers):.2f} Å² per atom"
-            hint = hint.replace("`volume`", "`area` or `thickness`")
-        elif self.freedom.kind == "none":
-            name, hint = "cell", "Give a larger `cell`, or a smaller `min_distance`."
+            hint, thicker = hint.replace("`volume`", "`area` or `thickness`"), " or `thickness`"
+        if self.freedom.kind == "none":
+            name, hint = "cell", f"Give a larger `cell`{thicker}, or a smaller `min_distance`."
         return SpaceError(error_message(name, condition, value, hint))

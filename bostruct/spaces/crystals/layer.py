@@ -52,6 +52,7 @@ def layer_freedom(
     area: float | None,
     thickness: float | None,
     vacuum: float | None,
+    cell: Tensor | None = None,
 ) -> CellFreedom:
     """Return the cells of layers.
 
@@ -61,6 +62,7 @@ def layer_freedom(
         area: expected area of an atom, Å²; None for the default.
         thickness: largest difference of heights, Å; None for the default.
         vacuum: distance of a layer from its image, Å; None for the default.
+        cell: `[3, 3]` Å, a given cell, of which the first two lattice vectors count; or None.
 
     Raises:
         InputError: a length is not positive, or the vacuum so small that images are neighbors.
@@ -79,7 +81,33 @@ def layer_freedom(
         condition = f"be at least {CUTOFF_FACTOR * distance:.2f} Å"
         hint = "At less, a layer and its image are neighbors: search a crystal."
         raise InputError(error_message("vacuum", condition, f"{vacuum:g}", hint))
+    if cell is not None:
+        return CellFreedom.of_cell("none", plane_cell(cell, thickness + vacuum), thickness)
     return CellFreedom.layer(n_atoms * area, thickness + vacuum, thickness)
+
+
+def plane_cell(cell: Tensor, height: float) -> Tensor:
+    """Return the cell `[3, 3]` Å of a layer with its normal along z, as long as the height.
+
+    The first two lattice vectors are as they are where they lie in the plane of x and y, the second
+    one counterclockwise from the first; otherwise the first one is along x.
+
+    Args:
+        cell: `[3, 3]` Å, whose first two lattice vectors count.
+        height: Å.
+    """
+    first, second = cell[0], cell[1]
+    normal = torch.linalg.cross(first, second)
+    found = cell.new_zeros(3, 3)
+    found[2, 2] = height
+    if not bool(cell[:2, 2].any()) and float(normal[2]) > 0:
+        found[:2, :2] = cell[:2, :2]
+        return found
+    along = first / torch.linalg.vector_norm(first)
+    across = torch.linalg.cross(normal / torch.linalg.vector_norm(normal), along)
+    found[0, 0] = torch.linalg.vector_norm(first)
+    found[1, 0], found[1, 1] = second @ along, second @ across
+    return found
 
 
 def oriented_layer(structure: Structures, height: float) -> Structures:
@@ -149,7 +177,18 @@ def sample_layers(
     S = S - trace.reshape(-1, 1, 1) / 2 * torch.eye(2).to(S)
     H = S.new_zeros(len(areas), 3, 3)
     H[:, :2, :2] = areas.sqrt().reshape(-1, 1, 1) * torch.linalg.matrix_exp(S)
+    H[:, 2, 2] = float(freedom.cell[2, 2])
+    return within_thickness(freedom, points, u), H
+
+
+def within_thickness(freedom: CellFreedom, points: Tensor, u: Tensor) -> Tensor:
+    """Return points `[n, a, 3]` with heights that differ by up to a part of the thickness.
+
+    Args:
+        freedom: cells of the space.
+        points: `[n, a, 3]` uniform random numbers.
+        u: `[n]` the parts, from 0 to 1.
+    """
     height = float(freedom.cell[2, 2])
-    H[:, 2, 2] = height
     z = 0.5 + (points[..., 2:] - 0.5) * (freedom.thickness * u / height).reshape(-1, 1, 1)
-    return torch.cat((points[..., :2], z), -1), H
+    return torch.cat((points[..., :2], z), -1)

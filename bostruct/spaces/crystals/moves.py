@@ -77,7 +77,7 @@ def cut_and_splice(
     """
     n, device = len(F), F.device
     partner = random_partners(n, generator).to(device)
-    turn = _turn_of_one_cell(n, generator) if not freedom.varies_shape else None
+    turn = _turn_of_one_cell(n, freedom, generator) if not freedom.varies_shape else None
     lower, S_lower = _randomly_turned(F, S, freedom, turn, generator)
     upper, S_upper = _randomly_turned(F[partner], S[partner], freedom, turn, generator)
     cut = (0.25 + 0.5 * uniform((n, 1, 1), generator)).to(F)
@@ -90,7 +90,7 @@ def cut_and_splice(
         rank = torch.arange(len(atoms), device=device).unsqueeze(-1)
         spliced[:, atoms] = torch.where(rank < n_kept, kept, added)
     S = cut * S_lower + (1 - cut) * S_upper
-    if freedom.is_layer:  # the normal, which was the second of three, is the third
+    if freedom.kind == "plane":  # the normal, which was the second of three, is the third
         return _reordered(spliced, S, torch.tensor([0, 2, 1], device=device).expand(n, 3))
     if turn is not None:
         order = turn.argsort(-1).to(device)
@@ -129,9 +129,12 @@ def shift_layers(
     return shifted, T @ H
 
 
-def _turn_of_one_cell(n: int, generator: torch.Generator) -> Tensor:
-    """Return n orders `[n, 3]` of lattice vectors of one cell, of which the last one is cut."""
-    last = (3 * uniform((n, 1), generator)).long()
+def _turn_of_one_cell(n: int, freedom: CellFreedom, generator: torch.Generator) -> Tensor:
+    """Return n orders `[n, 3]` of lattice vectors of one cell, of which the last one is cut.
+
+    That of a layer is in its plane.
+    """
+    last = ((2 if freedom.is_layer else 3) * uniform((n, 1), generator)).long()
     return (last + torch.tensor([1, 2, 3], device=last.device)) % 3
 
 
@@ -150,6 +153,8 @@ def _randomly_turned(
     n, a = F.shape[:2]
     if turn is not None:
         shift = uniform((n, 1, 3), generator).to(F)
+        if freedom.is_layer:
+            shift = shift * shift.new_tensor([1.0, 1.0, 0.0])
         return ((F + shift) % 1).gather(-1, turn.to(F.device).unsqueeze(1).expand(n, a, 3)), S
     order = uniform((n, 3), generator).argsort(-1).to(F.device)
     sign = torch.where(uniform((n, 1, 3), generator) < 0.5, -1.0, 1.0).to(F)

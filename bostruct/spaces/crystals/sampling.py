@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bostruct.spaces.crystals.cell_freedom import CellFreedom
-from bostruct.spaces.crystals.layer import sample_layers
+from bostruct.spaces.crystals.layer import sample_layers, within_thickness
 from bostruct.spaces.crystals.log_strain import cell_of_log_strain, log_strain_components
 from bostruct.spaces.crystals.packing import reduced
 from bostruct.spaces.random_tensors import log_uniform_between, normal, uniform
@@ -71,14 +71,17 @@ def sample_random(
         fractional coordinates `[n, a, 3]`, and cells `[n, 3, 3]` Å.
     """
     n = len(volumes)
+    if not freedom.varies_shape:
+        edges = (volumes / freedom.volume).pow(1 / 3).reshape(-1, 1, 1)
+        F, H = uniform((n, a, 3), generator), freedom.cell.to(volumes) * edges
+        if freedom.is_layer:
+            F = within_thickness(freedom, F, uniform((n,), generator))
+        return F, H
     if freedom.is_layer:
         areas = volumes / float(freedom.cell[2, 2])
         strains = CELL_STRAIN_STD * normal((n, 2, 2), generator)
         points, u = uniform((n, a, 3), generator), uniform((n,), generator)
         return freedom.reduced(*sample_layers(freedom, areas, strains, points, u))
-    if not freedom.varies_shape:
-        edges = (volumes / freedom.volume).pow(1 / 3).reshape(-1, 1, 1)
-        return uniform((n, a, 3), generator), freedom.cell.to(volumes) * edges
     H = sample_cells(volumes, generator)
     return reduced(uniform((n, a, 3), generator), H)
 

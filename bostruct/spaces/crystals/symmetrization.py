@@ -77,9 +77,14 @@ def layer_operations() -> Tensor:
     return W[~is_mixed]
 
 
-def exact_operations(cell: Tensor) -> Tensor:
-    """Return those of `lattice_operations` that leave a cell `[3, 3]` as it is, `[g, 3, 3]`."""
-    W, metric = lattice_operations(), (cell @ cell.mT).double()
+def exact_operations(cell: Tensor, in_plane: bool = False) -> Tensor:
+    """Return those of `lattice_operations` that leave a cell as it is, `[g, 3, 3]`.
+
+    Args:
+        cell: `[3, 3]` Å.
+        in_plane: true for those of `layer_operations` alone.
+    """
+    W, metric = layer_operations() if in_plane else lattice_operations(), (cell @ cell.mT).double()
     change = (W.mT @ metric @ W - metric).abs().amax((1, 2))
     return W[change < METRIC_TOLERANCE * metric.trace()]
 

@@ -285,15 +285,17 @@ def test_without_stresses_atoms_alone_are_relaxed(tmp_path):
     assert (first - last).abs().max() < 1e-9
 
 
-def test_a_layer_converges_on_the_bound_of_its_thickness():
-    space = Crystal("Cu4", periodic=(True, True, False), area=3.6, thickness=1.6)
+@pytest.mark.parametrize("arguments", [{"area": 3.6}, {"cell": [3.6, 3.9, 0]}])
+def test_a_layer_converges_on_the_bound_of_its_thickness(arguments):
+    space = Crystal("Cu4", periodic=(True, True, False), thickness=1.6, **arguments)
     (X,) = space.sample(1, torch.Generator().manual_seed(1))
     trials, steps = [], [Step(0, "model", (), {}, {})]
-    for n in range(20):
+    for n in range(40):
         found = Calculator(EMT)(space.decode(X))
         trial = Trial(n, n, f"k{n}", 1, "done", "x", X, energy=found.energy)
         trials.append(replace(trial, forces=found.forces, stress=found.stress))
-        queue = RelaxationQueue(FinalRelaxation(fmax=0.05), space, steps, trials)
+        relaxation = FinalRelaxation(fmax=0.05, max_steps=40)
+        queue = RelaxationQueue(relaxation, space, steps, trials)
         planned = queue.next_step()
         if planned is None:
             break

@@ -17,7 +17,14 @@ CELL = {"cell": [5.0, 5.0, 5.0]}
     [
         (LAYER | {"volume": 12}, "`volume` must be left out of layers, got one. They have an `ar"),
         (LAYER | {"pressure": 0.1}, "`pressure` must be left out of layers"),
-        (LAYER | CELL, "`cell` must be left out of layers"),
+        (LAYER | CELL | {"area": 5.0}, "`area` must be left out of a given cell.* fixed"),
+        (LAYER | CELL | {"symmetry": 2}, "`symmetry` must be left out of a given cell"),
+        (LAYER | CELL | {"variable": "volume"}, '`variable` must be "none" for layers in a given'),
+        (LAYER | {"cell": [[1, 2, 0], [2, 4, 0], [0, 0, 9]]}, "`cell` must span an area"),
+        (
+            LAYER | {"cell": [1.5, 1.5, 9]},
+            "`cell` must be large enough.*Give a larger `cell` or `t",
+        ),
         ({"area": 5.0}, r"`area` must be left out without periodic=\(True, True, False\)"),
         ({"thickness": 2.0}, "`thickness` must be left out without"),
         ({"variable": "volume"}, "`variable` must be left out without a cell"),

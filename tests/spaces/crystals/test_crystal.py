@@ -34,6 +34,8 @@ CRYSTALS = {
     "TiO2Ti2": {"cell": OBLIQUE},
     "Si4": {"cell": OBLIQUE, "variable": "volume"},
     "C4": {"periodic": LAYER},
+    "C6": {"periodic": LAYER, "cell": [4.26, 4.26, 0, 90, 90, 60], "thickness": 2.0},
+    "Au2Cu3": {"periodic": LAYER, "cell": [[1, 5, 0], [-5, 2, 0], [0, 0, 9]], "vacuum": 14.0},
     "MoS2": {"periodic": LAYER, "thickness": 3.4, "vacuum": 12.0, "volume_range": (0.7, 1.6)},
 }
 

@@ -137,6 +137,53 @@ def test_too_thick_layers_are_not_contained_and_are_flattened():
     assert bound.outward[:, 2].tolist() == [1.0, -1.0]
 
 
+GIVEN = {
+    "of its own": gold().cell[:],
+    "as a layer of atoms": gold(),
+    "turned": turned(gold(), 3).cell[:],
+    "left-handed": gold().cell[:][[1, 0, 2]],
+    "sheared": gold().cell[:] + np.outer([0, 1, 0], gold().cell[0]),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_layers_keep_a_given_cell(name):
+    """However they are given and drawn, and whatever moves them."""
+    space = Crystal("Au2Cu2", periodic=LAYER, cell=GIVEN[name], thickness=2.0)
+    area = np.linalg.norm(np.cross(*gold().cell[:2]))
+    assert space.n_cell_coordinates == 0
+    x = space.encode(from_ase([gold()]))
+    for other in equivalents(gold()):
+        y = space.encode(from_ase([other]))
+        assert bool(space.contains(y).all())
+        assert bool(space.is_duplicate(x, y, 0.01).all())
+        assert energy(to_ase(space.decode(y))[0]) == pytest.approx(energy(gold()), abs=1e-9)
+    X = space.generators()["symmetric"](6, seeded_generator(0))
+    for move in space.moves().values():
+        for atoms in to_ase(space.decode(move(X, seeded_generator(1)))):
+            np.testing.assert_allclose(atoms.cell[:], space.freedom.given, atol=1e-9)
+            assert np.linalg.norm(np.cross(*atoms.cell[:2])) == pytest.approx(area)
+            assert np.ptp(atoms.positions[:, 2]) < 2.0 + 1e-9
+    again = Crystal.from_description(space.description())
+    assert again.description() == space.description()
+    assert torch.equal(again.sample(2, seeded_generator(0)), space.sample(2, seeded_generator(0)))
+
+
+def test_structures_keep_the_axes_of_a_given_layer():
+    """So that they lie on the substrate whose cell it is."""
+    space = Crystal("Au2Cu2", periodic=LAYER, cell=gold(), vacuum=12.0)
+    atoms = to_ase(space.decode(space.encode(from_ase([gold()]))))[0]
+    np.testing.assert_allclose(atoms.cell[:2], gold().cell[:2], atol=1e-9)
+    shift = atoms.positions - gold().positions
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[:1], shift.shape), atol=1e-9)
+
+
+def test_layers_of_another_cell_are_refused():
+    space = Crystal("Au2Cu2", periodic=LAYER, cell=[4.6, 4.9, 0])
+    with pytest.raises(InputError, match="be in the cell of the space"):
+        space.encode(from_ase([gold()]))
+
+
 def test_what_is_no_layer_is_refused():
     space = Crystal("C2", periodic=LAYER)
     with pytest.raises(InputError, match=r"periodic along two lattice vectors, got C2 with pbc=\["):
