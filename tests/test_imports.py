@@ -35,6 +35,7 @@ OUTSIDE_ALLOWED = (
     "bostruct.structures.constrained_forces",
     "bostruct.structures.convert",
     "bostruct.structures.energy_labels",
+    "bostruct.structures.entries_file",
     "bostruct.structures.partial_occupancy",
     "bostruct.structures.read",
     "bostruct.structures.structure_file",

@@ -24,7 +24,6 @@ from bostruct.campaign.components import (
     default_surrogate,
     make_optimization_config,
 )
-from bostruct.campaign.enthalpy import has_variable_cell, pressure_of
 from bostruct.campaign.initial_structures import (
     MIN_ENERGIES,
     StructuresLike,
@@ -38,7 +37,7 @@ from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.loop import run_loop, shutdown_on_exit
 from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.records import Trial
-from bostruct.campaign.reference_entries import ReferenceEntries, read_reference_entries
+from bostruct.campaign.reference_entries import space_references
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, check_final_relaxation
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations, StoppingCriterion
@@ -152,7 +151,7 @@ class Campaign:
             batch_size=check_count("batch_size", batch_size),
             final_relaxation=check_final_relaxation(final_relaxation, evaluator),
             optimization_config=config,
-            references=_read_references(references, space),
+            references=None if references is None else space_references(references, space),
         )
         hull = components.initial_hull
         if hull is not None and n_initial is None:
@@ -488,20 +487,6 @@ class Campaign:
             reason = run_loop(self._open_session, executor, stop, line, self.keep)
             self.close("finished", reason)
         return self.log
-
-
-def _read_references(references: object, space: Space) -> ReferenceEntries | None:
-    """Return the reference entries of a campaign; None without any.
-
-    Raises:
-        InputError: the space has no crystals, or an entry is none.
-    """
-    if references is None:
-        return None
-    if not has_variable_cell(space):
-        condition, value = "come with a ChemicalSystem or a Crystal", f"a {type(space).__name__}"
-        raise InputError(error_message("references", condition, value))
-    return read_reference_entries(references, space.numbers, pressure_of(space))
 
 
 def _status_after(error_type: type[BaseException], error: object) -> tuple[str, str]:

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, Self, final
+from typing import Protocol, Self, final
 
 import torch
 from torch import Tensor
@@ -71,8 +71,8 @@ class HasSpace(Protocol):
     space: Space | None
 
     @property
-    def description(self) -> Mapping[str, Any]:
-        """Description of the campaign."""
+    def references(self) -> ReferenceEntries:
+        """Phases of known enthalpy that belong to the hull."""
         ...
 
     def trial_records(self) -> Sequence[HasResult]:
@@ -131,9 +131,8 @@ class SystemHull:
         """Return the hull of all known trials of a log; None where energies are minimized."""
         if log.space is None or not isinstance(log.space, SupportsCompositions):
             return None
-        references = ReferenceEntries.from_description(log.description.get("references"))
         trials = [trial for trial in log.trial_records() if trial.is_known]
-        return cls.from_trials(log.space, references, trials)
+        return cls.from_trials(log.space, log.references, trials)
 
     @property
     def is_complete(self) -> bool:
@@ -241,8 +240,7 @@ def energies_above_references(log: HasSpace) -> dict[int, float]:
     Of crystals of one formula, whose campaign minimizes the energy; below the hull it is negative.
     Empty without references, or where their hull does not reach the formula.
     """
-    references = ReferenceEntries.from_description(log.description.get("references"))
-    space = log.space
+    references, space = log.references, log.space
     if space is None or isinstance(space, SupportsCompositions) or not references.entries:
         return {}
     elements = space.numbers.unique()

@@ -10,17 +10,20 @@ from typing import Any, Self, final
 import torch
 from torch import Tensor
 
+from bostruct.campaign.enthalpy import has_variable_cell, pressure_of
 from bostruct.errors import InputError, error_message
 from bostruct.objectives.convex_hull import ConvexHull
+from bostruct.spaces import Space
 from bostruct.spaces.formula import parse_formula
 from bostruct.structures import SYMBOLS
 from bostruct.structures.elements import formula as formula_of
 from bostruct.structures.energy_labels import EnergyLabels
+from bostruct.structures.entries_file import read_entries_file
 from bostruct.structures.read import read_images
 
 HINT = (
     "Give {'Cu': -3.72} in eV per atom, crystals with energies or files of them, or entries of "
-    "pymatgen."
+    "pymatgen or a JSON file of them."
 )
 
 
@@ -35,6 +38,10 @@ class ReferenceEntries:
     """
 
     entries: tuple[tuple[str, float], ...]
+
+    def __add__(self, other: ReferenceEntries) -> ReferenceEntries:
+        """Return the entries of both."""
+        return ReferenceEntries(self.entries + other.entries)
 
     @classmethod
     def from_description(cls, description: Sequence[Sequence[Any]] | None) -> Self:
@@ -59,6 +66,23 @@ class ReferenceEntries:
         return ConvexHull.from_points(self.compositions(numbers), energies)
 
 
+def space_references(references: object, space: Space | None) -> ReferenceEntries:
+    """Return reference entries for the hull of a space.
+
+    Args:
+        references: as `read_reference_entries` takes them.
+        space: space of the campaign, whose pressure makes energies of structures enthalpies.
+
+    Raises:
+        InputError: the space is none of crystals, or an entry is none.
+    """
+    if space is None or not has_variable_cell(space):
+        kind = "no space that bostruct knows" if space is None else f"a {type(space).__name__}"
+        condition = "come with a ChemicalSystem or a Crystal"
+        raise InputError(error_message("references", condition, kind))
+    return read_reference_entries(references, space.numbers, pressure_of(space))
+
+
 def read_reference_entries(
     references: object, numbers: Tensor, pressure: float = 0.0
 ) -> ReferenceEntries:
@@ -66,7 +90,8 @@ def read_reference_entries(
 
     Args:
         references: energies in eV per atom by formula, under a pressure enthalpies; crystals with
-            energies: `ase.Atoms`, `Structures` or files that ASE reads; or entries of pymatgen.
+            energies: `ase.Atoms`, `Structures` or files that ASE reads; or entries of pymatgen, or
+            a JSON file of them.
         numbers: `[s]` atomic numbers of the elements of the space.
         pressure: pressure, eV/Å³.
 
@@ -81,7 +106,10 @@ def read_reference_entries(
         alone = isinstance(references, Sequence) and not isinstance(references, str)
         items: Sequence[Any] = list(references) if alone else [references]  # type: ignore[call-overload]
         for item in items:
-            if hasattr(item, "composition") and hasattr(item, "energy"):
+            found = read_entries_file(item) if isinstance(item, str | os.PathLike) else None
+            if found is not None:
+                entries += [_pymatgen_entry(entry, pressure) for entry in found]
+            elif hasattr(item, "composition") and hasattr(item, "energy"):
                 entries.append(_pymatgen_entry(item, pressure))
             else:
                 entries += _entries_of_structures(item, pressure)

@@ -26,6 +26,16 @@ CampaignFileOption = Annotated[
     ),
 ]
 
+ReferencesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--references",
+        metavar="FILE",
+        help="Known phases to put on the convex hull: structures with energies in any format of "
+        "ASE, or entries of pymatgen as JSON; may be repeated.",
+    ),
+]
+
 TrialArgument = Annotated[
     int, typer.Argument(metavar="TRIAL", help="Number of the trial, as `show` prints it.")
 ]
@@ -73,9 +83,10 @@ def show(
         Path | None,
         typer.Option(metavar="PNG", help="Picture of the convex hull of two elements to write."),
     ] = None,
+    references: ReferencesOption = None,
 ) -> None:
     """Show the state and the results of the campaign in DIR."""
-    summary = cli.summarize(cli.open_log(folder))
+    summary = cli.summarize(_with_references(cli.open_log(folder), references))
     with cli.refuse_malformed(folder):
         if as_json:
             text = json.dumps(summary.to_json(), ensure_ascii=False, allow_nan=False, indent=1)
@@ -143,9 +154,10 @@ def export(
     include_all: Annotated[
         bool, typer.Option("--all", help="All evaluated structures, not only the best.")
     ] = False,
+    references: ReferencesOption = None,
 ) -> None:
     """Write the best structure in DIR, or its front, to OUT in any format of ASE."""
-    log = cli.Log(folder)
+    log = _with_references(cli.open_log(folder), references) if references else cli.Log(folder)
     images = cli.images_to_export(log, include_all)
     cli.write_structures(images, out)
     contents = f"{len(images)} structures" if include_all else "the best structure"
@@ -180,6 +192,11 @@ def _open_log(folder: Path, path: Path | None) -> cli.Log:
     return (
         cli.open_log(folder) if path is None else cli.campaign_file.load_campaign(path).read(folder)
     )
+
+
+def _with_references(log: cli.Log, references: list[Path] | None) -> cli.Log:
+    """Return a log with the phases in some files on its hull."""
+    return log.with_references(list(references)) if references else log
 
 
 def _seed_of_folder(folder: Path | None) -> int:

@@ -5,13 +5,19 @@ import torch
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import write
+from monty.serialization import dumpfn
 from pymatgen.analysis.phase_diagram import PDEntry
 from pymatgen.core import Composition
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from bostruct.campaign.reference_entries import ReferenceEntries, read_reference_entries
+from bostruct.campaign.reference_entries import (
+    ReferenceEntries,
+    read_reference_entries,
+    space_references,
+)
 from bostruct.errors import InputError
+from bostruct.spaces import Cluster, Crystal
 
 NUMBERS = torch.tensor([29, 79])
 
@@ -46,6 +52,25 @@ def test_of_entries_of_pymatgen(gold):
     for references in (entry, [entry], [PDEntry(Composition("Au2"), -6.0)]):
         ((_, energy),) = read_reference_entries(references, NUMBERS).entries
         assert energy == pytest.approx(-3.0)
+
+
+def test_of_files_of_entries(tmp_path):
+    dumpfn([PDEntry(Composition("Au2"), -6.0)], tmp_path / "gold.json")
+    ((formula, energy),) = read_reference_entries([tmp_path / "gold.json"], NUMBERS).entries
+    assert (formula, energy) == ("Au2", -3.0)
+
+
+def test_of_spaces_of_crystals_alone(gold):
+    found = space_references({"Au": -3.0}, Crystal("Au2"))
+    assert found == ReferenceEntries((("Au", -3.0),))
+    assert (found + found).entries == 2 * found.entries
+    pressure = 0.2
+    ((_, enthalpy),) = space_references(gold, Crystal("Au2", pressure=pressure)).entries
+    expected = (gold.get_potential_energy() + pressure * gold.get_volume()) / 4
+    assert enthalpy == pytest.approx(expected)
+    for space, value in ((Cluster("Au4"), "a Cluster"), (None, "no space that bostruct knows")):
+        with pytest.raises(InputError, match=f"with a ChemicalSystem or a Crystal, got {value}"):
+            space_references({"Au": -3.0}, space)
 
 
 def test_under_a_pressure_enthalpies(gold):

@@ -11,12 +11,17 @@ from pathlib import Path
 import ase.io
 import pytest
 import torch
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from monty.serialization import dumpfn
+from pymatgen.analysis.phase_diagram import PDEntry
+from pymatgen.core import Composition
 from typer.testing import CliRunner
 
 from bostruct.campaign import campaign_file, stop
 from bostruct.campaign.log.reader import Log
 from bostruct.cli.app import typer_app
-from tests.campaign import alloys
+from tests.campaign import alloys, chemical_systems
 from tests.campaign.log.test_doubt import hole
 from tests.campaign.log.test_doubt import run as run_spoiled
 from tests.campaign.standin import campaign
@@ -111,6 +116,28 @@ def test_front_and_retract(here):
     assert done.exit_code == 0, done.output
     done = bostruct("retract", screened.folder, best, "--reason", "again")
     refused(done, "must have a result")
+
+
+def test_known_phases_from_files_are_put_on_the_hull(here):
+    """Of structures with energies and of entries of pymatgen, for what is shown and exported."""
+    chemical_systems.campaign().run("run", stop=stop.Evaluations(3), progress=False)
+    compound = bulk("CuAu", "rocksalt", a=5.0)
+    compound.calc = SinglePointCalculator(compound, energy=-20.0)
+    ase.io.write("compound.extxyz", compound)
+    dumpfn([PDEntry(Composition("Cu2"), -30.0)], "copper.json")
+    files = ("--references", "compound.extxyz", "--references", "copper.json")
+    shown = bostruct("show", "run", *files)
+    assert shown.exit_code == 0, shown.output
+    assert re.search(r"\nCuAu +given", shown.stdout)
+    assert re.search(r"\nCu2 +given", shown.stdout)
+    assert "given" not in bostruct("show", "run").stdout
+    assert bostruct("export", "run", "all.extxyz", "--all", *files).exit_code == 0
+    above = [image.info["above_hull_eV_per_atom"] for image in ase.io.read("all.extxyz", ":")]
+    assert max(above) > 5
+    refused(bostruct("show", "run", "--references", "absent.json"), "`references` must be a file")
+    refused(bostruct("export", "run", "x.extxyz", "--references", "absent.cif"), "`references`")
+    campaign(n=4).run("cluster", progress=False)
+    refused(bostruct("show", "cluster", "--references", "copper.json"), "come with a ChemicalSys")
 
 
 def test_show_and_trust(here):

@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +47,7 @@ from bostruct.campaign.records import (
     Trial,
     training_structures,
 )
+from bostruct.campaign.reference_entries import ReferenceEntries, space_references
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
 from bostruct.runtime.canonical_json import parse_json, to_canonical_json
@@ -85,6 +87,7 @@ class Log:
     ) -> None:
         self.folder = Path(folder).absolute()
         self.space = space
+        self.added_references = ReferenceEntries(())
         self._build_surrogate = build_surrogate or (lambda: surrogate)
         self.format = LOG_FORMAT
         self._connection: sqlite3.Connection | None = None
@@ -104,6 +107,26 @@ class Log:
         if self.format < legacy_formats.RENAMED_FORMAT:
             self.description = legacy_formats.upgrade_description(self.description)
         self.created: float = row["created"]
+
+    @property
+    def references(self) -> ReferenceEntries:
+        """Phases that the convex hull is drawn to beside the trials: the campaign's, and more."""
+        described = ReferenceEntries.from_description(self.description.get("references"))
+        return described + self.added_references
+
+    def with_references(self, references: object) -> Log:
+        """Return the log with more phases on its convex hull; nothing is written.
+
+        Args:
+            references: as of `Campaign`: energies in eV per atom by formula, crystals with energies
+                or files of them, or entries of pymatgen or a JSON file of them.
+
+        Raises:
+            InputError: the space is none of crystals, or an entry is none.
+        """
+        other = copy(self)
+        other.added_references += space_references(references, self.space)
+        return other
 
     @cached_property
     def surrogate(self) -> Surrogate | None:

@@ -142,8 +142,8 @@ def trial_energies_above_hull(log: Log) -> dict[int, float]:
     `AlloyProperties`, where the elements are on the diagram at zero. Otherwise the result is empty.
     Quarantined and retracted results are no part of the hull.
     """
-    if "references" in log.description and "members" not in log.description["space"]:
-        return energies_above_references(log if log.space is not None else open_log(log.folder))
+    if log.references.entries and "members" not in log.description["space"]:
+        return energies_above_references(_with_space(log))
     hull = _system_hull(log)
     if hull is not None:
         above = {trial.number: hull.energy_above(trial) for trial in log.trial_records()}
@@ -227,8 +227,10 @@ def _best_numbers(
     known = [(trial.enthalpy, trial.number) for trial in trials if trial.is_known]
     if not known:
         raise LogError(f"{log.folder}: every energy is doubted, see `bostruct show`.")
-    has_members = "members" in log.description["space"]
-    return [n for n, e in e_above_hull.items() if has_members and e == 0] or [min(known)[1]]
+    if "members" not in log.description["space"] or not e_above_hull:
+        return [min(known)[1]]
+    nearest = min(e_above_hull, key=lambda n: (e_above_hull[n], n))
+    return [n for n, e in e_above_hull.items() if e == 0] or [nearest]
 
 
 def _system_hull(log: Log) -> SystemHull | None:
@@ -236,7 +238,12 @@ def _system_hull(log: Log) -> SystemHull | None:
     space = log.description.get("space")
     if not (isinstance(space, Mapping) and "members" in space):
         return None
-    return SystemHull.from_log(log if log.space is not None else open_log(log.folder))
+    return SystemHull.from_log(_with_space(log))
+
+
+def _with_space(log: Log) -> Log:
+    """Return a log with the space of its description, unless it has one."""
+    return log if log.space is not None else open_log(log.folder)
 
 
 def is_of_variable_cell(log: Log) -> bool:

@@ -98,8 +98,7 @@ class HullSummary:
             missing = [hull.space.formulas[m] for m in hull.missing_members()]
             return cls(elements, (), tuple(missing))
         trials = [t for t in log.trial_records() if t.is_known and t.enthalpy is not None]
-        references = ReferenceEntries.from_description(log.description.get("references"))
-        found = [*_lowest_phases(hull, trials), *_reference_phases(hull, references)]
+        found = [*_lowest_phases(hull, trials), *_reference_phases(hull, log.references)]
         found.sort(key=lambda phase: -phase.energy_above_hull)
         phases = list({_rounded(phase.fractions): phase for phase in found}.values())
         phases.sort(key=lambda phase: (phase.energy_above_hull, phase.fractions[-1]))
@@ -187,8 +186,8 @@ def _with_space_groups(log: Log, phases: Sequence[Phase]) -> list[Phase]:
 
 def _last_lowered(log: Log, trials: Sequence[Trial]) -> int | None:
     """Return the number of the trial that lowered the hull last."""
-    references = ReferenceEntries.from_description(log.description.get("references"))
-    hull = SystemHull.from_references(log.space, references) if log.space is not None else None
+    space = log.space
+    hull = None if space is None else SystemHull.from_references(space, log.references)
     last = None
     for trial in trials:
         if hull is not None and (lowered := hull.with_trial(trial)) is not hull:

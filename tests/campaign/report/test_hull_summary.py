@@ -86,6 +86,27 @@ def test_exports_carry_the_energy_above_the_hull(log):
     assert trial_energies_above_hull(bare) == above
 
 
+def test_references_may_come_after_the_fact(log, tmp_path):
+    """What `show` and `export` say is what they say of a campaign that had them; nothing stays."""
+    before = log.fingerprint()
+    added = log.with_references({"CuAu": -0.9, "Cu": -0.6})
+    hull = HullSummary.from_log(added)
+    given = {phase.formula: phase for phase in hull.phases if phase.trial is None}
+    assert given["CuAu"].is_stable
+    assert given["Cu"].is_stable
+    lowest = next(phase for phase in hull.phases if phase.formula == "CuAu")
+    assert lowest.trial is None
+    above = trial_energies_above_hull(added)
+    assert all(above[n] >= e for n, e in trial_energies_above_hull(log).items())
+    stable = images_to_export(added)
+    assert {str(image.symbols) for image in stable} == {"Au"}
+    assert summarize(added).energy.hull == hull
+    everything = added.with_references({"Au": -0.7})
+    assert len(images_to_export(everything)) == 1  # the nearest to the hull
+    assert log.references.entries == tuple(REFERENCES.items())
+    assert log.fingerprint() == type(log)(log.folder).fingerprint() == before
+
+
 def test_without_an_end_there_is_no_hull(tmp_path):
     campaign = chemical_systems.campaign()
     campaign.run(tmp_path / "run", stop=stop.Evaluations(1), progress=False)

@@ -23,7 +23,7 @@ CELL = {"cell": [5.0, 5.0, 5.0]}
         (LAYER | {"cell": [[1, 2, 0], [2, 4, 0], [0, 0, 9]]}, "`cell` must span an area"),
         (
             LAYER | {"cell": [1.5, 1.5, 9]},
-            "`cell` must be large enough.*Give a larger `cell` or `t",
+            "Give a larger `cell` or `thickness`",
         ),
         ({"area": 5.0}, r"`area` must be left out without periodic=\(True, True, False\)"),
         ({"thickness": 2.0}, "`thickness` must be left out without"),
