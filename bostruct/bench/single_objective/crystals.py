@@ -2,7 +2,8 @@
 
 All are searched with one set of defaults: the formula, a guess of the volume and, for ions, of the
 shortest distances are given. Under a pressure the reference is an enthalpy. The potential of SiC is
-in matscipy, which `bostruct[bench]` installs, CHGNet comes with `bostruct[chgnet]`.
+in matscipy, which `bostruct[bench]` installs, CHGNet comes with `bostruct[chgnet]`, SevenNet with
+`bostruct[sevennet]`.
 """
 
 from __future__ import annotations
@@ -110,6 +111,16 @@ def chgnet() -> Any:  # noqa: ANN401 - ASE
     from chgnet.model.dynamics import CHGNetCalculator
 
     return CHGNetCalculator(use_device="cpu")
+
+
+def sevennet() -> Any:  # noqa: ANN401 - ASE
+    """Return SevenNet-0, a universal potential, whose weights come with its package.
+
+    Y. Park, J. Kim, S. Hwang and S. Han, J. Chem. Theory Comput. 20, 4857 (2024).
+    """
+    from sevenn.calculator import SevenNetCalculator
+
+    return SevenNetCalculator("7net-0", device="cpu")
 
 
 def _task(
@@ -223,6 +234,14 @@ CRYSTALS: Mapping[str, Task] = {
             source="anatase, as of PBE; rutile is 20 meV/atom up",
             required_module="chgnet",
             required_extra="chgnet",
+        ),
+        _task(
+            *("tio2_sevennet", "Ti2O4", sevennet, 10.5, -8.963580, 0.005),
+            min_distance={"Ti-Ti": 2.4, "O-Ti": 1.6, "O-O": 2.0},
+            source="anatase, the lowest of 19 relaxed random symmetric crystals and of four "
+            "polymorphs; the next crystal is 12, columbite 20, rutile 33 meV/atom up",
+            required_module="sevenn",
+            required_extra="sevennet",
         ),
     )
 }

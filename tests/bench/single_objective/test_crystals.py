@@ -20,7 +20,7 @@ def available(name):
     task = CRYSTALS[name]
     reason = f"{task.required_module} missing"
     marks = [pytest.mark.skipif(not task.is_available, reason=reason)]
-    if task.required_module == "chgnet":  # it warns of torch, in several ways
+    if task.required_module in ("chgnet", "sevenn"):  # they warn of torch, in several ways
         marks.append(pytest.mark.filterwarnings("ignore"))
     return pytest.param(name, marks=marks)
 
