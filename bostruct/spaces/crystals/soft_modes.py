@@ -61,7 +61,8 @@ def spring_matrix(structures: Structures, bond_lengths: Tensor) -> Tensor:
     # each pair is listed from both ends, and a displacement of the center stretches all its springs
     K.index_put_((row, i, i), blocks, accumulate=True)
     K.index_put_((row, i, j), -blocks, accumulate=True)
-    return K.transpose(2, 3).reshape(n, 3 * a, 3 * a)
+    matrices: Tensor = K.transpose(2, 3).reshape(n, 3 * a, 3 * a)
+    return matrices
 
 
 def softmutate(structures: Structures, bond_lengths: Tensor, generator: torch.Generator) -> Tensor:
@@ -85,4 +86,5 @@ def softmutate(structures: Structures, bond_lengths: Tensor, generator: torch.Ge
     amplitude = log_uniform_between(SOFT_AMPLITUDE_RANGE, (n, 1, 1), generator).to(u)
     size = u.square().sum(-1).mean(-1).sqrt().reshape(n, 1, 1)
     length = float(bond_lengths.mean())
-    return amplitude * length * u / size.clamp(min=torch.finfo(u.dtype).tiny)
+    displacements: Tensor = amplitude * length * u / size.clamp(min=torch.finfo(u.dtype).tiny)
+    return displacements
