@@ -70,7 +70,7 @@ def space_references(references: object, space: Space | None) -> ReferenceEntrie
     """Return reference entries for the hull of a space.
 
     Args:
-        references: as `read_reference_entries` takes them.
+        references: what `read_reference_entries` takes.
         space: space of the campaign, whose pressure makes energies of structures enthalpies.
 
     Raises:

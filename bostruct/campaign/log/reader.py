@@ -118,7 +118,7 @@ class Log:
         """Return the log with more phases on its convex hull; nothing is written.
 
         Args:
-            references: as of `Campaign`: energies in eV per atom by formula, crystals with energies
+            references: Energies in eV per atom by formula, crystals with energies
                 or files of them, or entries of pymatgen or a JSON file of them.
 
         Raises:
