@@ -70,7 +70,7 @@ def space_references(references: object, space: Space | None) -> ReferenceEntrie
     """Return reference entries for the hull of a space.
 
     Args:
-        references: what `read_reference_entries` takes.
+        references: energies by formula, crystals, files or entries of pymatgen.
         space: space of the campaign, whose pressure makes energies of structures enthalpies.
 
     Raises:

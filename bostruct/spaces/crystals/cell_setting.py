@@ -26,7 +26,7 @@ def given_freedom(
     """Return the freedom of a cell that the user gave.
 
     Args:
-        cell: what `given_cell` takes.
+        cell: lattice vectors in Å, lengths and angles, or `ase.Atoms`.
         variable: "none", or "volume".
         volume: volume in Å³ to bring the cell to; None to leave it.
 
