@@ -186,7 +186,7 @@ def test_a_space_may_know_one_kind_of_random_structure(space, known):
     class Plain:
         sample, project, moves = space.sample, space.project, space.moves
         contains, is_duplicate = space.contains, space.is_duplicate
-        atomic_radii = space.atomic_radii
+        atomic_radii, numbers = space.atomic_radii, space.numbers
 
     one = BasinHopping(n_candidates=6, n_rounds=1, max_steps=1)
     found = one(value, Plain(), *known, stream(0))
