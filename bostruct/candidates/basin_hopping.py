@@ -28,13 +28,24 @@ from bostruct.candidates.generators import (
     random_generators,
     sample_from,
 )
+from bostruct.candidates.rigid_relaxation import relax_rigidly
 from bostruct.candidates.selection import Candidates, select_top
-from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.errors import (
+    InputError,
+    check_choice,
+    check_count,
+    check_positive,
+    error_message,
+)
 from bostruct.spaces import ContinuousSpace
+from bostruct.spaces.space import SupportsRigidMotion
 from bostruct.structures.problem_scale import ProblemScale
 
 MAX_GRADIENT = 0.05
 """Largest gradient component of a relaxed structure, in this unit for each bond length."""
+
+RELAXATIONS = ("free", "rigid", "rigid_free")
+"""Ways to relax a structure that holds molecules."""
 
 MAX_STEP = 0.075
 """Largest change of a coordinate in one relaxation step, in bond lengths."""
@@ -62,6 +73,9 @@ class BasinHopping(PopulationSearch):
         max_step: the largest change of a coordinate in one relaxation step, Å; None for a fraction
             of a bond length.
         exclude: names of moves and of random generators that are not used.
+        relaxation: "free" for all atoms, "rigid" for motions of whole molecules and their torsions,
+            "rigid_free" for one after the other; None for "rigid_free" where the space has
+            molecules.
 
     Raises:
         InputError: A number is out of range.
@@ -78,6 +92,7 @@ class BasinHopping(PopulationSearch):
     fmax: float | None = None
     max_step: float | None = None
     exclude: tuple[str, ...] = ()
+    relaxation: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,6 +104,8 @@ class BasinHopping(PopulationSearch):
             got = repr(self.exclude)
             raise InputError(error_message("exclude", "be names, as in ('twist',)", got))
         object.__setattr__(self, "exclude", tuple(self.exclude))
+        if self.relaxation is not None:
+            check_choice("relaxation", self.relaxation, RELAXATIONS)
 
     def with_scale(self, value_scale: float, length: float) -> BasinHopping:
         """Return the search with the tolerances that suit a problem, but for those it has.
@@ -107,7 +124,10 @@ class BasinHopping(PopulationSearch):
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
-        return {"type": "BasinHopping", **asdict(self), "exclude": list(self.exclude)}
+        described = {"type": "BasinHopping", **asdict(self), "exclude": list(self.exclude)}
+        if self.relaxation is None:  # as campaigns were described before there was a choice
+            del described["relaxation"]
+        return described
 
     def __call__(
         self,
@@ -137,27 +157,50 @@ class BasinHopping(PopulationSearch):
             InputError: A name in `exclude` is none of the space's, or nothing is left.
         """
         search = self._in_scale_of(space, energies)
-        assert search.fmax is not None
-        assert search.max_step is not None
-        climb = partial(
-            relax,
-            acq_function,
-            fmax=search.fmax,
-            max_steps=search.max_steps,
-            max_step=search.max_step,
-            project=space.project,
-        )
+        climb = partial(search.climb, acq_function, space)
         dialogue = search.ask_and_tell(space, X_evaluated, energies, generator)
         starts = next(dialogue)
         while True:
             relaxed = climb(starts)
             if not bool(space.contains(relaxed.X.nan_to_num()).any()):
-                relaxed = climb(starts, contains=space.contains)
+                relaxed = climb(starts, inside=True)
             try:
                 starts = dialogue.send(relaxed)
             except StopIteration as last:
                 candidates: Candidates = last.value
                 return candidates
+
+    def climb(
+        self,
+        acq_function: AcquisitionCallable,
+        space: ContinuousSpace,
+        X: Tensor,
+        inside: bool = False,
+    ) -> RelaxationResult:
+        """Return structures relaxed on the acquisition.
+
+        Args:
+            acq_function: the acquisition function, X `[b, d]` to `[b]`, larger is better.
+            space: the space.
+            X: `[b, d]` the starts.
+            inside: True if no step leads out of the space.
+        """
+        assert self.fmax is not None
+        assert self.max_step is not None
+        limits = {"fmax": self.fmax, "max_steps": self.max_steps, "max_step": self.max_step}
+        rigid = None
+        if isinstance(space, SupportsRigidMotion) and space.rigid_dimension:
+            if self.relaxation != "free":
+                rigid = relax_rigidly(acq_function, space, X, **limits)
+                if self.relaxation == "rigid":
+                    return rigid
+                X = rigid.X
+            inside = True
+        contains = space.contains if inside else None
+        end = relax(acq_function, X, project=space.project, contains=contains, **limits)
+        if rigid is None:
+            return end
+        return replace(end, n_steps=rigid.n_steps + end.n_steps)
 
     def ask_and_tell(
         self,

@@ -206,6 +206,24 @@ class SupportsRegion(Protocol):
 
 
 @runtime_checkable
+class SupportsRigidMotion(Protocol):
+    """A space of molecules that can move as rigid bodies."""
+
+    def contains(self, X: Tensor) -> Tensor:
+        """Return whether X `[..., d]` may be proposed, `[...]` bool."""
+        ...
+
+    @property
+    def rigid_dimension(self) -> int:
+        """The number m of coordinates of rigid motions, 0 where no atoms are molecules."""
+        ...
+
+    def rigid_motion(self, X: Tensor, q: Tensor) -> Tensor:
+        """Return X `[..., d]` after motions q `[..., m]` Å, differentiable; X itself at q = 0."""
+        ...
+
+
+@runtime_checkable
 class SupportsRadii(Protocol):
     """A space whose atomic radii can be corrected."""
 

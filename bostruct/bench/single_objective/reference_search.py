@@ -28,6 +28,7 @@ from bostruct.bench.single_objective.task import Task
 from bostruct.campaign.enthalpy import has_variable_cell, pressure_energy
 from bostruct.campaign.enthalpy_gradient import enthalpy_gradient
 from bostruct.campaign.report.export import write_structures
+from bostruct.errors import InputError
 from bostruct.evaluators import Failure, evaluate
 from bostruct.runtime.rng import generator_for
 from bostruct.structures import to_ase
@@ -184,7 +185,10 @@ def relax(task: Task, X: Tensor, energy_tolerance: float = 1e-9) -> tuple[Tensor
         return X, math.inf
     positions = template.positions.clone()
     positions[torch.from_numpy(free)] = torch.from_numpy(found[0].reshape(-1, 3))
-    return task.search_space.encode(replace(template, positions=positions)), found[1]
+    try:
+        return task.search_space.encode(replace(template, positions=positions)), found[1]
+    except InputError:  # molecules that have reacted
+        return X, math.inf
 
 
 def _relax_with_cell(task: Task, X: Tensor, energy_tolerance: float) -> tuple[Tensor, float]:
