@@ -8,7 +8,7 @@ and relaxed at once, the best of all so far are perturbed again, round after rou
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, final
@@ -38,7 +38,7 @@ from bostruct.errors import (
     error_message,
 )
 from bostruct.spaces import ContinuousSpace
-from bostruct.spaces.space import SupportsRigidMotion
+from bostruct.spaces.space import SupportsMolecules
 from bostruct.structures.problem_scale import ProblemScale
 
 MAX_GRADIENT = 0.05
@@ -46,6 +46,9 @@ MAX_GRADIENT = 0.05
 
 RELAXATIONS = ("free", "rigid", "rigid_free")
 """Ways to relax a structure that holds molecules."""
+
+MAX_NEW_STRAIN = 0.05
+"""Strain of molecules beyond that of all evaluated structures to which free relaxations lead."""
 
 MAX_STEP = 0.075
 """Largest change of a coordinate in one relaxation step, in bond lengths."""
@@ -157,13 +160,13 @@ class BasinHopping(PopulationSearch):
             InputError: A name in `exclude` is none of the space's, or nothing is left.
         """
         search = self._in_scale_of(space, energies)
-        climb = partial(search.climb, acq_function, space)
+        climb = partial(search.climb, acq_function, space, X_evaluated)
         dialogue = search.ask_and_tell(space, X_evaluated, energies, generator)
         starts = next(dialogue)
         while True:
             relaxed = climb(starts)
             if not bool(space.contains(relaxed.X.nan_to_num()).any()):
-                relaxed = climb(starts, inside=True)
+                relaxed = climb(starts, contains=space.contains)
             try:
                 starts = dialogue.send(relaxed)
             except StopIteration as last:
@@ -174,33 +177,38 @@ class BasinHopping(PopulationSearch):
         self,
         acq_function: AcquisitionCallable,
         space: ContinuousSpace,
+        X_evaluated: Tensor,
         X: Tensor,
-        inside: bool = False,
+        contains: Callable[[Tensor], Tensor] | None = None,
     ) -> RelaxationResult:
         """Return structures relaxed on the acquisition.
+
+        Molecules are relaxed as rigid bodies first. Then all atoms move, as far as bonds and angles
+        are strained at most `MAX_NEW_STRAIN` more than in a structure that has been evaluated: of
+        larger strains the model knows nothing.
 
         Args:
             acq_function: the acquisition function, X `[b, d]` to `[b]`, larger is better.
             space: the space.
+            X_evaluated: `[t, d]` structures evaluated so far.
             X: `[b, d]` the starts.
-            inside: True if no step leads out of the space.
+            contains: a function that says which structures a step may lead to; by default all of
+                atoms, and whole molecules.
         """
         assert self.fmax is not None
         assert self.max_step is not None
         limits = {"fmax": self.fmax, "max_steps": self.max_steps, "max_step": self.max_step}
-        rigid = None
-        if isinstance(space, SupportsRigidMotion) and space.rigid_dimension:
-            if self.relaxation != "free":
-                rigid = relax_rigidly(acq_function, space, X, **limits)
-                if self.relaxation == "rigid":
-                    return rigid
-                X = rigid.X
-            inside = True
-        contains = space.contains if inside else None
-        end = relax(acq_function, X, project=space.project, contains=contains, **limits)
-        if rigid is None:
-            return end
-        return replace(end, n_steps=rigid.n_steps + end.n_steps)
+        if not isinstance(space, SupportsMolecules) or not space.rigid_dimension:
+            return relax(acq_function, X, project=space.project, contains=contains, **limits)
+        n_steps = torch.zeros(len(X), dtype=torch.int64, device=X.device)
+        if self.relaxation != "free":
+            rigid = relax_rigidly(acq_function, space, X, **limits)
+            if self.relaxation == "rigid":
+                return rigid
+            X, n_steps = rigid.X, rigid.n_steps
+        known = partial(_is_known_strain, space, space.strains(X_evaluated.to(X)))
+        end = relax(acq_function, X, project=space.project, contains=known, **limits)
+        return replace(end, n_steps=n_steps + end.n_steps)
 
     def ask_and_tell(
         self,
@@ -270,6 +278,14 @@ class BasinHopping(PopulationSearch):
             condition = "leave a move and a random generator"
             raise InputError(error_message("exclude", condition, ", ".join(self.exclude)))
         return generators, moves
+
+
+def _is_known_strain(space: SupportsMolecules, known: Tensor, X: Tensor) -> Tensor:
+    """Return whether structures are inside and little more strained than known ones, `[b]` bool."""
+    strains = space.strains(X)
+    low, high = (float(known.min()), float(known.max())) if known.numel() else (0.0, 0.0)
+    low, high = min(low, 0.0) - MAX_NEW_STRAIN, max(high, 0.0) + MAX_NEW_STRAIN
+    return space.contains(X) & ((strains >= low) & (strains <= high)).all(-1)
 
 
 def _to_candidates(result: RelaxationResult, generator_names: list[str]) -> Candidates:

@@ -23,7 +23,7 @@ from bostruct.candidates.batched_lbfgs import (
     relax,
     value_and_gradient_by_autograd,
 )
-from bostruct.spaces.space import SupportsRigidMotion
+from bostruct.spaces.space import SupportsMolecules
 
 
 @final
@@ -37,7 +37,7 @@ class RigidAcquisition:
     """
 
     acq_function: AcquisitionCallable
-    space: SupportsRigidMotion
+    space: SupportsMolecules
 
     def moved(self, Z: Tensor) -> Tensor:
         """Return the coordinates `[b, d]` after the motions of Z `[b, d + m]`."""
@@ -64,7 +64,7 @@ class RigidAcquisition:
 
 def relax_rigidly(
     acq_function: AcquisitionCallable,
-    space: SupportsRigidMotion,
+    space: SupportsMolecules,
     X: Tensor,
     *,
     fmax: float,

@@ -75,8 +75,8 @@ UNIT_MOVES = {
 }
 """Moves of whole molecules that depend on nothing else, by name."""
 
-ATOMIC_MOVES = {"permute": "permute_atoms", "rattle": "rattle_atoms", "relocate": "relocate_atom"}
-"""Moves of atoms that may break bonds, by their names where molecules move too."""
+ATOMIC_MOVES = {"permute_atoms": "permute", "rattle_atoms": "rattle", "relocate_atom": "relocate"}
+"""Moves of atoms that may break bonds, where molecules move too, by the names they have alone."""
 
 
 @final
@@ -303,10 +303,11 @@ class Cluster(FingerprintedStructures):
     def encode(self, structures: Structures) -> Tensor:
         """Return the coordinates of structures of this formula, `[b, d]`.
 
-        Their atoms may stand in any order; equal atoms keep theirs, where they make up molecules.
+        Their atoms may stand in any order; equal atoms keep theirs. Atoms of molecules are found by
+        their bonds, unless those in the order of the structure are whole, or some are broken.
 
         Raises:
-            InputError: a structure has another formula, or is not made of the molecules.
+            InputError: a structure has another formula.
         """
         a = len(self.numbers)
         numbers = self.numbers.to(structures.device)
@@ -367,6 +368,19 @@ class Cluster(FingerprintedStructures):
         if self.fragments is None:
             return X
         return self.fragments.rigid_motion(self._positions(X), q).flatten(-2)
+
+    def strains(self, X: Tensor) -> Tensor:
+        """Return relative changes of bond lengths and of distances two bonds apart, `[..., k]`."""
+        if self.fragments is None:
+            return X[..., :0]
+        return self.fragments.strains(self._positions(X))
+
+    def molecule_violation(self, x: Tensor) -> str | None:
+        """Return which bond is broken or new at x `[d]`, None if all molecules are whole."""
+        if self.fragments is None or self.allow_reactions:
+            return None
+        P = self._positions(x)
+        return self.fragments.violation(P, distance_matrix(P), self.pair_limits)
 
     def fingerprint(self, X: Tensor) -> Tensor:
         """Return the fingerprint at X `[..., d]`, `[..., f]` Å.
@@ -506,26 +520,17 @@ class Cluster(FingerprintedStructures):
         names = ["rattle"]
         if len(fragments.units) > 1:
             names += ["turn", "relocate", "splice", "twist"]
-        if len(fragments.kinds.unique()) > 1:
-            names.append("exchange")
-        if len(fragments.torsions):
-            names.append("bend")
-        if bool(fragments.has_mirror_images.any()):
-            names.append("mirror")
+        names += fragments.move_names()
         if self.allow_reactions:
-            names += [new for old, new in ATOMIC_MOVES.items() if old in self._atomic_move_names()]
+            several = len(set(self.numbers.tolist())) > 1
+            names += [name for name in ATOMIC_MOVES if several or name != "permute_atoms"]
         return names
-
-    def _atomic_move_names(self) -> list[str]:
-        several = len(set(self.numbers.tolist())) > 1
-        return [*(["permute"] if several else []), "rattle", "relocate", "splice", "twist"]
 
     def _move_units(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
         fragments = self.fragments
         assert fragments is not None
-        atomic = {new: old for old, new in ATOMIC_MOVES.items()}
-        if name in atomic:
-            return self._move(atomic[name], X, generator)
+        if name in ATOMIC_MOVES:
+            return self._move(ATOMIC_MOVES[name], X, generator)
         P, lengths = self._positions(X), self.bond_lengths
         if name == "rattle":
             moved = unit_moves.rattle(P, fragments, float(self._mean_contact), generator)
@@ -555,24 +560,13 @@ class Cluster(FingerprintedStructures):
         return X, self.contains(X)
 
     def _with_whole_molecules(self, P: Tensor, fragments: Fragments) -> Tensor:
-        """Return positions `[b, a, 3]` in which the atoms of each molecule are bonded.
-
-        Raises:
-            InputError: they are not made of the molecules, and reactions are not allowed.
-        """
+        """Return positions `[b, a, 3]` with the atoms of each molecule bonded, if they can be."""
         rows = []
         for p, is_whole in zip(P, fragments.are_bonds_whole(P).tolist(), strict=True):
             order = None
             if not is_whole:
-                numbers = self.numbers.tolist()
-                order = fragments.match_atoms(numbers, distance_matrix(p.detach()).cpu())
-                if order is None and not self.allow_reactions:
-                    condition = f"be made of whole molecules, {fragments.name}"
-                    hint = (
-                        "A bond is broken or new; Cluster.of(..., allow_reactions=True) keeps it."
-                    )
-                    value = "other bonds"
-                    raise InputError(error_message("structures", condition, value, hint))
+                D = distance_matrix(p.detach()).cpu()
+                order = fragments.match_atoms(self.numbers.tolist(), D)
             rows.append(p if order is None else p[order])
         return torch.stack(rows) if rows else P
 

@@ -53,7 +53,7 @@ def contact_weights(fragments: Fragments) -> Tensor:
 def contact_counts(P: Tensor, lengths: Tensor, fragments: Fragments) -> Tensor:
     """Return the weighted smooth number of contacts of each unit, `[n, u]`."""
     count = _smooth_count(distance_matrix(P), lengths) * contact_weights(fragments).to(P)
-    return _sum_over_units(count.sum(-1).unsqueeze(-1), fragments).squeeze(-1)
+    return sum_over_units(count.sum(-1).unsqueeze(-1), fragments).squeeze(-1)
 
 
 def sample_packed(
@@ -172,12 +172,12 @@ def push_units_apart(
         w = (W / distance_matrix(P).clamp(min=DISTANCE_FLOOR) - 1).clamp(min=0, max=1)
         push = 0.5 * (P * w.sum(-1, keepdim=True) - w @ P)
         touched = (w.sum(-1, keepdim=True) > 0).to(P)
-        count = _sum_over_units(touched, fragments).clamp(min=1)
+        count = sum_over_units(touched, fragments).clamp(min=1)
         arms = P - fragments.centers(P)[:, fragments.unit_index.to(P.device)]
-        torque = _sum_over_units(torch.linalg.cross(arms, push), fragments)
-        inertia = _sum_over_units(arms.square().sum(-1, keepdim=True), fragments)
+        torque = sum_over_units(torch.linalg.cross(arms, push), fragments)
+        inertia = sum_over_units(arms.square().sum(-1, keepdim=True), fragments)
         R = rotation_matrices(torque / inertia.clamp(min=DISTANCE_FLOOR))
-        shift = _sum_over_units(push, fragments) / count
+        shift = sum_over_units(push, fragments) / count
         P = fragments.translate(fragments.rotate(P, R), shift)
     return P
 
@@ -212,7 +212,7 @@ def _smooth_count(D: Tensor, lengths: Tensor) -> Tensor:
     return torch.sigmoid((CONTACT_CUTOFF_FACTOR - D / lengths.to(D).clamp(min=1e-6)) / 0.05)
 
 
-def _sum_over_units(values: Tensor, fragments: Fragments) -> Tensor:
+def sum_over_units(values: Tensor, fragments: Fragments) -> Tensor:
     """Return sums over the atoms of each unit, `[n, u, k]`, of values `[n, a, k]`."""
     total = values.new_zeros(len(values), len(fragments.units), values.shape[-1])
     return total.index_add(1, fragments.unit_index.to(values.device), values)

@@ -113,10 +113,15 @@ class Fragments:
         named += [(symbol, symbols.count(symbol)) for symbol in dict.fromkeys(symbols)]
         return " + ".join(name if n == 1 else f"{n} {name}" for name, n in named)
 
+    @staticmethod
+    def free_formula(numbers: Tensor) -> str:
+        """Return the formula of free atoms `[k]` in their order."""
+        return _run_lengths([SYMBOLS[number] for number in numbers.tolist()])
+
     @property
     def formula(self) -> str:
         """Formula in which the atoms stand in their order, as in "Na(OH2)3"."""
-        parts = [_run_lengths([SYMBOLS[number] for number in self.free_numbers.tolist()])]
+        parts = [self.free_formula(self.free_numbers)]
         for molecule, count in zip(self.molecules, self.counts, strict=True):
             runs = _run_lengths(molecule.symbols)
             parts.append(runs if count == 1 else f"({runs}){count}")
@@ -207,9 +212,7 @@ class Fragments:
     @cached_property
     def bond_lengths(self) -> Tensor:
         """Lengths of the bonds in the reference conformation, `[m]` Å."""
-        ends = self.reference[self.bonds]
-        length: Tensor = torch.linalg.vector_norm(ends[:, 0] - ends[:, 1], dim=-1)
-        return length
+        return self._distances_of(self.reference, self.bonds)
 
     @cached_property
     def unit_atoms(self) -> Tensor:
@@ -279,6 +282,12 @@ class Fragments:
             length += float(torch.cdist(P, P).max()) + float(touch[atoms].max())
         return BOND_STRETCH * length
 
+    @staticmethod
+    def _distances_of(P: Tensor, pairs: Tensor) -> Tensor:
+        i, j = pairs.to(P.device).unbind(-1)
+        length: Tensor = torch.linalg.vector_norm(P[..., i, :] - P[..., j, :], dim=-1)
+        return length
+
     def are_bonds_whole(self, P: Tensor) -> Tensor:
         """Return whether no bond is too long, `[...]` bool.
 
@@ -287,8 +296,7 @@ class Fragments:
         Args:
             P: `[..., a, 3]` Å, each molecule in one piece.
         """
-        i, j = self.bonds.to(P.device).unbind(-1)
-        length = torch.linalg.vector_norm(P[..., i, :] - P[..., j, :], dim=-1)
+        length = self._distances_of(P, self.bonds)
         return (length <= BOND_RANGE[1] * self.bond_lengths.to(P)).all(-1)
 
     def centers(self, P: Tensor) -> Tensor:
@@ -342,6 +350,58 @@ class Fragments:
         vectors = vectors.index_copy(-2, molecules.nonzero().squeeze(-1), turns)
         R = rotation_matrices(vectors)
         return self.translate(self.rotate(P, R), shifts.unflatten(-1, (u, 3)))
+
+    def move_names(self) -> list[str]:
+        """Return the names of the moves of units among themselves that can change something."""
+        names = []
+        if len(self.kinds.unique()) > 1:
+            names.append("exchange")
+        if len(self.torsions):
+            names.append("bend")
+        if bool(self.has_mirror_images.any()):
+            names.append("mirror")
+        return names
+
+    @cached_property
+    def strained_pairs(self) -> tuple[Tensor, Tensor]:
+        """Pairs one or two bonds apart `[k, 2]`, and their distances in the reference `[k]` Å."""
+        pairs = {(i, j) for i, j in self.bonds.tolist()}
+        for atoms in self.neighbors:
+            pairs |= {(i, j) for i in atoms for j in atoms if i < j}
+        table = torch.tensor(sorted(pairs))
+        return table, self._distances_of(self.reference, table)
+
+    def strains(self, P: Tensor) -> Tensor:
+        """Return relative changes of the distances of `strained_pairs`, `[..., k]`.
+
+        Args:
+            P: `[..., a, 3]` Å, each molecule in one piece.
+        """
+        pairs, lengths = self.strained_pairs
+        return self._distances_of(P, pairs) / lengths.to(P) - 1
+
+    def violation(self, P: Tensor, D: Tensor, limits: Tensor) -> str | None:
+        """Return which bond of one structure is broken or new, as in "a bond H-O of 1.61 Å".
+
+        Args:
+            P: `[a, 3]` Å.
+            D: `[a, a]` Å, distances, of the nearest images.
+            limits: `[a, a]` Å, minimum distances, as from `pair_tables`.
+        """
+        symbols = [SYMBOLS[number] for number in self.numbers.tolist()]
+        length = self._distances_of(P, self.bonds)
+        ratio = length / self.bond_lengths
+        low, high = BOND_RANGE
+        worst = int((ratio.log() / torch.where(ratio > 1, high, low).log()).argmax())
+        if not low <= float(ratio[worst]) <= high:
+            names = "-".join(sorted(symbols[k] for k in self.bonds[worst].tolist()))
+            return f"a bond {names} of {float(length[worst]):.2f} Å"
+        closeness = torch.where(limits > 0, D / limits.clamp(min=1e-9), torch.inf)
+        i, j = divmod(int(closeness.argmin()), len(D))
+        if float(closeness[i, j]) >= 1:
+            return None
+        names = " and ".join(sorted((symbols[i], symbols[j])))
+        return f"{names} that are not bonded {float(D[i, j]):.2f} Å apart"
 
     def match_atoms(self, numbers: Sequence[int], D: Tensor) -> list[int] | None:
         """Return which atom of a structure each atom is, None if it is not made of the molecules.

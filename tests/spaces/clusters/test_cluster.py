@@ -152,13 +152,26 @@ def test_molecules_are_found_among_atoms_in_any_order():
     assert space.is_duplicate(back, X).all()
 
 
-def test_structures_of_other_molecules_are_refused():
+def test_violations_name_the_bond():
     space = water()
-    X = broken(space.sample(1, seeded_generator(0)))
-    structures = space.decode(X)
-    with pytest.raises(InputError, match=r"made of whole molecules, 3 H2O, got other bonds"):
-        space.encode(structures)
-    assert Cluster.of({"H2O": 3}, allow_reactions=True).encode(structures).shape == X.shape
+    X = space.sample(4, seeded_generator(0))
+    assert all(space.molecule_violation(x) is None for x in X)
+    for x in broken(X):
+        assert space.molecule_violation(x) == "a bond H-O of 1.57 Å"
+        assert space.molecule_violation(space.encode(space.decode(x))[0]) is not None
+        assert Cluster.of({"H2O": 3}, allow_reactions=True).molecule_violation(x) is None
+        assert Cluster("(OH2)3").molecule_violation(x) is None
+    P = X[0].reshape(3, 3, 3).clone()
+    P[1] = P[0] + torch.tensor([0.0, 0.0, 1.4])
+    assert "that are not bonded" in space.molecule_violation(P.flatten())
+
+
+def test_strains_are_relative_changes():
+    space = water(1)
+    P = space.fragments.reference
+    assert space.strains(P.flatten()).abs().max() < 1e-12
+    torch.testing.assert_close(space.strains(1.1 * P.flatten()), torch.full((3,), 0.1).double())
+    assert Cluster("H2O").strains(P.flatten()).shape == (0,)
 
 
 @pytest.mark.parametrize("name", MOLECULAR)
