@@ -1,9 +1,9 @@
 """The most stable cluster of six water molecules, with GFN2-xTB energies of tblite.
 
-Needs `pip install 'bostruct[bench]'`, which brings tblite. The molecules stay whole: they are placed,
-turned and relaxed as rigid bodies before their atoms move. The lowest known energy is
--829.8522 eV; prism, cage and book are within tens of meV of each other, so where the answer
-is not known replace the first stop rule by `bo.stop.NoImprovement(30)`.
+Needs `pip install 'bostruct[bench]'`, which brings tblite. The molecules stay whole: they are
+placed, turned and relaxed as rigid bodies before their atoms move. The lowest known energy is
+-829.8522 eV; where the answer is not known, replace the first stop rule, say by
+`bo.stop.NoImprovement(30)`.
 """
 
 from importlib.util import find_spec

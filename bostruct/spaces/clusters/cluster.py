@@ -55,6 +55,7 @@ from bostruct.spaces.formula import (
     resolve_atomic_radii,
 )
 from bostruct.spaces.molecules import moves as unit_moves
+from bostruct.spaces.molecules.bounds import bond_bounds, name_reactions
 from bostruct.spaces.molecules.fragments import Fragments
 from bostruct.spaces.region import chain_length, packed_radius
 from bostruct.spaces.space import Move, Sampler
@@ -476,10 +477,11 @@ class Cluster(FingerprintedStructures):
         P, numbers = self._positions(x.detach().cpu().double()), self.numbers
         gap = bounds.gap_bound(P, self.bond_lengths, self.max_gap_factor, numbers)
         sphere = bounds.sphere_bound(P, self.radius)
-        return [
-            *bounds.distance_bounds(P, self.pair_limits, numbers),
-            *(bound for bound in (gap, sphere) if bound is not None),
-        ]
+        distances = bounds.distance_bounds(P, self.pair_limits, numbers)
+        if self.fragments is not None and not self.allow_reactions:
+            distances = name_reactions(distances, self._pair_values(self.min_distances))
+            distances += bond_bounds(P, self.fragments, torch.arange(len(P)))
+        return [*distances, *(bound for bound in (gap, sphere) if bound is not None)]
 
     def _pair_values(self, values: Tensor) -> dict[str, float]:
         """Return values `[a, a]` of pairs of atoms by the elements of the pair, sorted."""

@@ -37,6 +37,7 @@ from bostruct.spaces.fingerprint_distance import (
 )
 from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
 from bostruct.spaces.molecules import moves as unit_moves
+from bostruct.spaces.molecules.bounds import bond_bounds, name_reactions
 from bostruct.spaces.molecules.fragments import Fragments
 from bostruct.spaces.molecules.molecule import Molecule
 from bostruct.spaces.region import chain_length, packed_radius
@@ -555,10 +556,12 @@ class Surface(FingerprintedStructures):
         x = x.detach().cpu().double()
         template, Q = self._template(x), self._to_plane_frame(x)
         heights = Q[: self._n_free, 2] - self._slab_heights.max()
-        return [
-            *bounds.distance_bounds(Q, template),
-            *bounds.height_bounds(heights, self.region, template),
-        ]
+        distances = bounds.distance_bounds(Q, template)
+        if self.fragments is not None and not self.allow_reactions:
+            distances = name_reactions(distances, self.description()["min_distance"])
+            P = self._positions(x)
+            distances += bond_bounds(P, self.fragments, self.free_indices)
+        return [*distances, *bounds.height_bounds(heights, self.region, template)]
 
     def _described_formula(self) -> str:
         held = self.formula or "nothing"
