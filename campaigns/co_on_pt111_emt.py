@@ -1,8 +1,8 @@
 """Two carbon monoxide molecules on two fixed layers of Pt(111), with the EMT potential.
 
-The molecules stay whole in all that is evaluated. EMT, made for metals, would rather tear
-them apart: of the same atoms without `molecules`, the best structures have carbon and oxygen beside each other.
-It costs milliseconds: put your own calculator in its place.
+The molecules stay whole in all that is evaluated. EMT, made for metals, would rather tear them
+apart: without `molecules` the best structures of these atoms have carbon beside oxygen. It costs
+milliseconds: put your own calculator in its place.
 """
 
 from ase.build import fcc111

@@ -197,7 +197,11 @@ class BasinHopping(PopulationSearch):
         """
         assert self.fmax is not None
         assert self.max_step is not None
-        limits = {"fmax": self.fmax, "max_steps": self.max_steps, "max_step": self.max_step}
+        limits: dict[str, Any] = {
+            "fmax": self.fmax,
+            "max_steps": self.max_steps,
+            "max_step": self.max_step,
+        }
         if not isinstance(space, SupportsMolecules) or not space.rigid_dimension:
             return relax(acq_function, X, project=space.project, contains=contains, **limits)
         n_steps = torch.zeros(len(X), dtype=torch.int64, device=X.device)

@@ -419,7 +419,7 @@ class Cluster(FingerprintedStructures):
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""
         symbols = [SYMBOLS[number] for number in self.numbers.tolist()]
-        molecular = {}
+        molecular: dict[str, Any] = {}
         if self.fragments is not None:
             molecular["fragments"] = self.fragments.description()
             molecular["allow_reactions"] = self.allow_reactions

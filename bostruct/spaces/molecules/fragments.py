@@ -51,7 +51,7 @@ class Fragments:
     Attributes:
         free_numbers: `[k]` int64 atomic numbers of the free atoms.
         molecules: kinds of molecules.
-        counts: how many there are of each kind.
+        counts: number of molecules of each kind.
 
     Raises:
         InputError: there is no molecule, or a count is not positive.

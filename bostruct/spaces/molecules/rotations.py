@@ -48,4 +48,5 @@ def rotation_matrices(v: Tensor) -> Tensor:
     K = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).unflatten(-1, (3, 3))
     eye = torch.eye(3, dtype=v.dtype, device=v.device)
     first, second = (value.unsqueeze(-1).unsqueeze(-1) for value in (first, second))
-    return eye + first * K + second * (K @ K)
+    R: Tensor = eye + first * K + second * (K @ K)
+    return R

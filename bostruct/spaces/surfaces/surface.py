@@ -181,6 +181,7 @@ class Surface(FingerprintedStructures):
     max_gap_factor: float
     fragments: Fragments | None
     allow_reactions: bool
+    _atomic_min_distances: Tensor
 
     def __init__(
         self,
@@ -223,13 +224,10 @@ class Surface(FingerprintedStructures):
         order = torch.cat((free, fixed.nonzero().squeeze(-1)))
         distances = distances[free][:, order]
         object.__setattr__(self, "_atomic_min_distances", distances.clone())
-        if fragments is not None:
-            f = len(free)
-            lengths, limits = fragments.pair_tables(radii[free], distances[:, :f])
-            object.__setattr__(self, "_contact_lengths", lengths)
-            if not allow_reactions:
-                own_images = distances.diagonal()
-                distances[:, :f] = limits + torch.diag(own_images)
+        if fragments is not None and not allow_reactions:
+            f, own_images = len(free), distances.diagonal()
+            limits = fragments.pair_tables(radii[free], distances[:, :f])[1]
+            distances[:, :f] = limits + torch.diag(own_images)
         for name, value in {
             "slab": slab_structure,
             "normal_axis": normal_axis,
@@ -280,7 +278,9 @@ class Surface(FingerprintedStructures):
         f = self._n_free
         lengths[:f] = torch.maximum(lengths[:f], 1.05 * self.min_distances)
         if self.fragments is not None:
-            lengths[:f, :f] = self._contact_lengths + torch.diag(lengths.diagonal()[:f])
+            radii, limits = radii[:f], self._atomic_min_distances[:, :f]
+            contacts = self.fragments.pair_tables(radii, limits)[0]
+            lengths[:f, :f] = contacts + torch.diag(lengths.diagonal()[:f])
         lengths[:, :f] = lengths[:f].T.clone()
         return lengths
 
