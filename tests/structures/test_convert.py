@@ -352,4 +352,4 @@ def test_van_der_waals_radii_are_those_of_alvarez_or_exceed_covalent_ones():
     assert float(radii[1, 0]) == 2.29
     assert float(radii[1, 1]) == pytest.approx(float(covalent_radii(torch.tensor(61))) + 0.9)
     with pytest.raises(InputError, match="covalent radius is known"):
-        van_der_waals_radii(torch.tensor([118]))
+        van_der_waals_radii(torch.tensor([0]))
