@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bostruct.spaces.composition_properties import atomic_volumes as atomic_volumes
     from bostruct.spaces.crystals import ChemicalSystem as ChemicalSystem
     from bostruct.spaces.crystals import Crystal as Crystal
+    from bostruct.spaces.molecules import Molecule as Molecule
     from bostruct.spaces.pools import Pool as Pool
     from bostruct.spaces.space import ContinuousSpace as ContinuousSpace
     from bostruct.spaces.space import DiscreteSpace as DiscreteSpace
