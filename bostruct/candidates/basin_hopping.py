@@ -28,9 +28,11 @@ from bostruct.candidates.generators import (
     random_generators,
     sample_from,
 )
+from bostruct.candidates.relaxation_in_units import relax_in_units
 from bostruct.candidates.selection import Candidates, select_top
 from bostruct.errors import InputError, check_count, check_positive, error_message
 from bostruct.spaces import ContinuousSpace
+from bostruct.spaces.coordinates.coordinate_domain import SupportsDomain
 from bostruct.structures.problem_scale import ProblemScale
 
 MAX_GRADIENT = 0.05
@@ -140,13 +142,12 @@ class BasinHopping(PopulationSearch):
         assert search.fmax is not None
         assert search.max_step is not None
         climb = partial(
-            relax,
-            acq_function,
-            fmax=search.fmax,
-            max_steps=search.max_steps,
-            max_step=search.max_step,
-            project=space.project,
+            relax, fmax=search.fmax, max_steps=search.max_steps, max_step=search.max_step
         )
+        if isinstance(space, SupportsDomain):
+            climb = partial(relax_in_units, climb, acq_function, space.domain)
+        else:
+            climb = partial(climb, acq_function, project=space.project)
         dialogue = search.ask_and_tell(space, X_evaluated, energies, generator)
         starts = next(dialogue)
         while True:

@@ -1,0 +1,154 @@
+"""Fitted Gaussian process over coordinates.
+
+Notation
+    n, d      training structures, coordinates
+    r         rows: energies, and gradients by each coordinate where these are known
+    X         [..., q, d]   coordinates in their own units
+    L         [r, r]  eV    Cholesky factor of the covariance of the rows, noise included
+    alpha     [r]     1/eV  (L Lᵀ)⁻¹ (values less the mean)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import NotFittedError
+from bostruct.structures import Structures
+from bostruct.surrogates.botorch_models.conditioned_model import JointModel
+from bostruct.surrogates.botorch_models.posterior import add_noise, jitter
+from bostruct.surrogates.coordinate_gp.coordinate_kernel import CoordinateKernel
+from bostruct.uncertainty import Prediction
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CoordinateGPState:
+    """Tensors of a fitted process; those of rows are ordered as in `CoordinateKernel.joint`.
+
+    Attributes:
+        X: `[n, d]` coordinates of the training structures.
+        lower: `[d]` lower bounds of the coordinates.
+        units: `[d]` range of each coordinate over 2 π.
+        periodic: `[d]` bool.
+        is_observed: `[(d + 1) n]` bool, the rows.
+        alpha: `[r]` 1/eV.
+        cholesky: `[r, r]` eV.
+        lengthscales: `[d]` in `units`.
+        amplitudes: `[3]` eV.
+        constant: `[]` eV.
+        mean: `[]` eV.
+        energy_noise_std: `[]` eV.
+        gradient_noise_std: `[]` eV per unit.
+        log_marginal_likelihood: `[]`.
+    """
+
+    X: Tensor
+    lower: Tensor
+    units: Tensor
+    periodic: Tensor
+    is_observed: Tensor
+    alpha: Tensor
+    cholesky: Tensor
+    lengthscales: Tensor
+    amplitudes: Tensor
+    constant: Tensor
+    mean: Tensor
+    energy_noise_std: Tensor
+    gradient_noise_std: Tensor
+    log_marginal_likelihood: Tensor
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the state of these tensors."""
+        return cls(**{field.name: tensors[field.name] for field in fields(cls)})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def kernel(self) -> CoordinateKernel:
+        """The kernel with its hyperparameters."""
+        return CoordinateKernel(self.periodic, self.lengthscales, self.amplitudes, self.constant)
+
+    def scaled(self, X: Tensor) -> Tensor:
+        """Return X `[..., d]` in units in which ranges are 2 π."""
+        return (X.to(self.lower) - self.lower) / self.units
+
+
+@final
+class CoordinateGPModel(JointModel):
+    """The energy as a Gaussian process over coordinates; it never changes.
+
+    Args:
+        fitted: The state.
+        space: Gives coordinates to structures; None if only `posterior` is needed.
+    """
+
+    def __init__(self, fitted: CoordinateGPState, space: Any = None) -> None:  # noqa: ANN401 - with few coordinates
+        super().__init__()
+        self.fitted, self.space = fitted, space
+
+    def joint_normal(
+        self, X: Tensor, observation_noise: bool | Tensor
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return mean and covariance of q energies in eV, differentiable in X `[..., q, d]`."""
+        fitted, kernel = self.fitted, self.fitted.kernel
+        U = fitted.scaled(X)
+        q, d = U.shape[-2:]
+        K = kernel.energies_and_gradients(U.reshape(-1, d), fitted.scaled(fitted.X))
+        K = K[:, fitted.is_observed]  # [..., r]
+        mean = fitted.mean + K @ fitted.alpha
+        whitened = torch.linalg.solve_triangular(fitted.cholesky, K.T, upper=False).T
+        whitened = whitened.reshape(*U.shape[:-1], -1)
+        prior = kernel.energies(U, U)
+        C = prior - whitened @ whitened.transpose(-1, -2)
+        variances = (M.diagonal(dim1=-2, dim2=-1) for M in (C, prior))
+        C = C + torch.diag_embed(jitter(*variances, kernel.prior_variance()))
+        noise = fitted.energy_noise_std.square().expand(q)
+        C = add_noise(C, observation_noise, noise)
+        return mean.reshape(*U.shape[:-1], 1), C, True
+
+    def predict(self, structures: Structures) -> Prediction:
+        """Return energies and variances of structures of the space.
+
+        Forces are not predicted, as the process knows those along the coordinates alone.
+
+        Raises:
+            NotFittedError: the model was fitted without a space.
+            InputError: a structure is none of the space.
+        """
+        if self.space is None:
+            raise NotFittedError(
+                "`predict` must have a space to find coordinates with, got none. "
+                "Fit with `fit(structures, space)`, or call `posterior(X)`."
+            )
+        X = self.space.encode(structures)
+        with torch.no_grad():
+            mean, C, _ = self.joint_normal(X.unsqueeze(-2), False)
+        noise = self.fitted.energy_noise_std.square().expand(len(X))
+        return Prediction(mean.flatten(), C.flatten(), noise)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild the model exactly."""
+        return self.fitted.tensors()
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return named numbers for people: length scales in the units of the coordinates."""
+        fitted = self.fitted
+        lengths = (fitted.lengthscales * fitted.units).tolist()
+        single, pair, every = fitted.amplitudes.tolist()
+        return {
+            **{f"lengthscale_{k}": value for k, value in enumerate(lengths)},
+            "single_std": single,
+            "pair_std": pair,
+            "product_std": every,
+            "energy_noise_std": float(fitted.energy_noise_std),
+            "gradient_noise_std": float(fitted.gradient_noise_std),
+            "log_marginal_likelihood": float(fitted.log_marginal_likelihood),
+        }
