@@ -218,7 +218,7 @@ class CoordinateGP:
 
 def _covariance(kernel: CoordinateKernel, e: Tensor, g: Tensor, rows: _Rows) -> Tensor:
     """Return the covariance of the rows with their noise, `[r, r]` eV²."""
-    K = kernel.joint(rows.U)[rows.is_observed][:, rows.is_observed]
+    K = kernel.joint(rows.U, rows.U)[rows.is_observed][:, rows.is_observed]
     noise = torch.where(rows.is_energy, e, g) * rows.noise_factor
     diagonal = noise.square() + JITTER * K.diagonal()
     return K + torch.diag_embed(diagonal)

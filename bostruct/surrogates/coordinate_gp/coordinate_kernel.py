@@ -76,13 +76,16 @@ class CoordinateKernel(NamedTuple):
         gradients = g * (k * (single + pair * (first - k)) + every * product)
         return torch.cat((value, gradients), -1).transpose(-1, -2).flatten(-2)
 
-    def joint(self, U: Tensor) -> Tensor:
-        """Return the covariance of energies and gradients at U `[n, d]`, `[(d + 1) n]` twice.
+    def joint(self, U: Tensor, V: Tensor) -> Tensor:
+        """Return the covariances of energies and gradients, `[(d + 1) n, (d + 1) m]`.
 
-        Rows and columns are ordered as the columns of `energies_and_gradients`.
+        Args:
+            U: `[n, d]`; its energies are the first rows, its gradients by the first coordinate the
+                next ones, and so on.
+            V: `[m, d]`, in the columns likewise.
         """
         n, d = U.shape
-        t = U.unsqueeze(-2) - U  # [n, n, d]
+        t = U.unsqueeze(-2) - V  # [n, m, d]
         k, (g, h) = torch.exp(-self._exponent(t)), self._slopes(t)
         single, pair, every = self._weights(d)
         product, first = k.prod(-1, keepdim=True), k.sum(-1, keepdim=True)
@@ -90,13 +93,13 @@ class CoordinateKernel(NamedTuple):
         value = value + every * product + self.constant.square()
         rest = k * (single + pair * (first - k)) + every * product  # factor of one derivative
         columns = g * rest
-        mixed = -g.unsqueeze(-1) * g.unsqueeze(-2)  # [n, n, d, d]
+        mixed = -g.unsqueeze(-1) * g.unsqueeze(-2)  # [n, m, d, d]
         mixed = mixed * (pair * k.unsqueeze(-1) * k.unsqueeze(-2) + every * product.unsqueeze(-1))
         eye = torch.eye(d, dtype=torch.bool, device=U.device)
         mixed = torch.where(eye, torch.diag_embed((h - g.square()) * rest), mixed)
-        top = torch.cat((value, columns), -1).unsqueeze(-2)  # [n, n, 1, d + 1]
-        below = torch.cat((-columns.unsqueeze(-1), mixed), -1)  # [n, n, d, d + 1]
-        return torch.cat((top, below), -2).permute(2, 0, 3, 1).reshape(n * (d + 1), n * (d + 1))
+        top = torch.cat((value, columns), -1).unsqueeze(-2)  # [n, m, 1, d + 1]
+        below = torch.cat((-columns.unsqueeze(-1), mixed), -1)  # [n, m, d, d + 1]
+        return torch.cat((top, below), -2).permute(2, 0, 3, 1).reshape(n * (d + 1), -1)
 
     def _weights(self, d: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the factors of the sums over coordinates, over pairs, and of the product."""

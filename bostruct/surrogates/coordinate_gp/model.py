@@ -20,7 +20,11 @@ from torch import Tensor
 from bostruct.errors import NotFittedError
 from bostruct.structures import Structures
 from bostruct.surrogates.botorch_models.conditioned_model import JointModel
-from bostruct.surrogates.botorch_models.posterior import add_noise, jitter
+from bostruct.surrogates.botorch_models.posterior import (
+    MIN_RELATIVE_VARIANCE,
+    add_noise,
+    jitter,
+)
 from bostruct.surrogates.coordinate_gp.coordinate_kernel import CoordinateKernel
 from bostruct.uncertainty import Prediction
 
@@ -82,6 +86,29 @@ class CoordinateGPState:
 
 
 @final
+@dataclass(frozen=True, eq=False)
+class CoordinateGPMoments:
+    """Means and standard deviations of b energies, and their gradients.
+
+    Attributes:
+        mean: `[b]` eV.
+        std: `[b]` eV, latent.
+        mean_gradient: `[b, d]` eV per unit of X.
+        std_gradient: `[b, d]` eV per unit of X.
+    """
+
+    mean: Tensor
+    std: Tensor
+    mean_gradient: Tensor
+    std_gradient: Tensor
+
+    def gradient(self, mean_factor: Tensor, std_factor: Tensor) -> Tensor:
+        """Return the gradient of sum(mean_factor mean + std_factor std) by X, `[b, d]`."""
+        by_mean = mean_factor.unsqueeze(-1) * self.mean_gradient
+        return by_mean + std_factor.unsqueeze(-1) * self.std_gradient
+
+
+@final
 class CoordinateGPModel(JointModel):
     """The energy as a Gaussian process over coordinates; it never changes.
 
@@ -113,6 +140,33 @@ class CoordinateGPModel(JointModel):
         noise = fitted.energy_noise_std.square().expand(q)
         C = add_noise(C, observation_noise, noise)
         return mean.reshape(*U.shape[:-1], 1), C, True
+
+    @property
+    def has_closed_form_gradients(self) -> bool:
+        """True on every device."""
+        return True
+
+    def posterior_moments(self, X: Tensor) -> CoordinateGPMoments:
+        """Return mean and σ at X `[b, d]`, with gradients; those of `posterior`, to rounding."""
+        fitted, kernel = self.fitted, self.fitted.kernel
+        with torch.no_grad():
+            U = fitted.scaled(X)
+            b, d = U.shape
+            K = kernel.joint(U, fitted.scaled(fitted.X))[:, fitted.is_observed]
+            K, K_slopes = K[:b], K[b:].reshape(d, b, -1)
+            whitened = torch.linalg.solve_triangular(fitted.cholesky, K.T, upper=False)  # [r, b]
+            solved = torch.linalg.solve_triangular(fitted.cholesky.T, whitened, upper=True).T
+            prior = kernel.prior_variance()
+            variance = prior - whitened.square().sum(0)
+            added = jitter(variance, prior, prior)
+            std = (variance + added).sqrt()
+            slopes = -(K_slopes * solved).sum(-1).T / std.unsqueeze(-1)  # of the root of variance
+            is_least = variance <= MIN_RELATIVE_VARIANCE * prior
+            slopes = slopes.masked_fill(is_least.unsqueeze(-1), 0.0)
+            mean = fitted.mean + K @ fitted.alpha
+            return CoordinateGPMoments(
+                mean, std, (K_slopes @ fitted.alpha).T / fitted.units, slopes / fitted.units
+            )
 
     def predict(self, structures: Structures) -> Prediction:
         """Return energies and variances of structures of the space.

@@ -128,6 +128,23 @@ def test_origin_and_unit_of_the_energy_do_not_matter(
     torch.testing.assert_close(scaled_variance / factor**2, variance, rtol=2e-2, atol=1e-8)
 
 
+def test_closed_form_gradients_are_those_of_the_posterior(X_test: Tensor) -> None:
+    """Mean, σ and their gradients without autograd are those with it."""
+    X = ETHANOL.sample(8, seeded_generator(0))
+    model = CoordinateGP().fit(labelled(X), ETHANOL)
+    leaf = torch.cat((X_test[:8], X[:1])).requires_grad_()
+    posterior = model.posterior(leaf.unsqueeze(-2))
+    mean, std = posterior.mean.flatten(), posterior.variance.flatten().sqrt()
+    found = model.posterior_moments(leaf.detach())
+    torch.testing.assert_close(found.mean, mean.detach())
+    torch.testing.assert_close(found.std[:8], std[:8].detach())
+    one, two = torch.linspace(0.5, 1.5, 9).double(), torch.linspace(-1, 1, 9).double()
+    two[-1] = 0.0  # at the data σ is a difference of equal numbers
+    (expected,) = torch.autograd.grad((one * mean + two * std).sum(), leaf)
+    torch.testing.assert_close(found.gradient(one, two), expected, rtol=1e-6, atol=1e-8)
+    assert model.has_closed_form_gradients
+
+
 def test_near_duplicates_are_harmless(X_test: Tensor) -> None:
     """A copy of a structure, exact or nearly so, leaves finite and like predictions."""
     X = ETHANOL.sample(8, seeded_generator(0))

@@ -33,7 +33,7 @@ def test_derivatives_are_those_of_the_energies(periodic: list[bool]) -> None:
     def covariance(u: Tensor, v: Tensor) -> Tensor:
         return one.energies(u.unsqueeze(0), v.unsqueeze(0)).squeeze()
 
-    joint = one.joint(U).reshape(d + 1, 4, d + 1, 4)
+    joint = one.joint(U, U).reshape(d + 1, 4, d + 1, 4)
     cross = one.energies_and_gradients(U, U).reshape(4, d + 1, 4)
     for i in range(4):
         for j in range(4):
@@ -53,7 +53,7 @@ def test_joint_covariance_is_one(periodic: list[bool]) -> None:
     """It is symmetric and positive, and energies have the prior variance."""
     one = kernel(periodic)
     U = points(5, len(periodic))
-    K = one.joint(U)
+    K = one.joint(U, U)
     torch.testing.assert_close(K, K.T)
     assert torch.linalg.eigvalsh(K).min() > -1e-9
     if len(periodic) > 1:
