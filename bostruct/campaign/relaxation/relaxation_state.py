@@ -25,11 +25,13 @@ from bostruct.campaign.reference_entries import ReferenceEntries
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
 from bostruct.campaign.relaxation.optimizer_replay import (
     coordinate_rows,
+    named_gradient_rows,
     next_geometry,
     trial_gradient,
 )
 from bostruct.spaces import Space
 from bostruct.spaces.active_bounds import ActiveBound, SupportsActiveBounds
+from bostruct.spaces.coordinates.coordinate_domain import SupportsDomain
 
 CONVERGED_AT_FIXED_CELL = "converged at a fixed cell: the evaluator returns no stress"
 """State of a relaxation of the atoms alone where the cell varies."""
@@ -233,7 +235,8 @@ class RelaxationQueue:
     def _max_forces(self) -> dict[int, float | None]:
         """Largest force on a movable atom by the number of the trial, eV/Å; None if unknown.
 
-        Where the cell is relaxed, forces on the coordinates of the space count as well.
+        Where the cell is relaxed, forces on the coordinates of the space count as well; where these
+        are named ones they alone count, in eV per radian or 1 / 2 π of a range.
         """
         forces = self._columns.each("max force", self._done_trials, self._compute_max_force)
         numbers = [trial.number for trial in self._done_trials]
@@ -242,6 +245,9 @@ class RelaxationQueue:
     def _compute_max_force(self, trial: Trial) -> float | None:
         if trial.forces is None:
             return None
+        if isinstance(self.space, SupportsDomain):
+            rows = named_gradient_rows(self.space, trial)
+            return float(torch.linalg.vector_norm(rows, dim=-1).max())
         norms = torch.linalg.vector_norm(trial.forces, dim=-1)
         largest = float(norms.masked_fill(self.space.decode(trial.X).fixed.cpu(), 0.0).max())
         if not (has_variable_cell(self.space) and self._relaxes_cell):

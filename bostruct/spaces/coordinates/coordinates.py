@@ -71,7 +71,7 @@ class Coordinates:
     Attributes:
         domain: names, bounds and periods of the coordinates.
         function: the function; None for a space read from a log without its campaign file, which
-            decodes nothing.
+            decodes nothing but evaluated structures.
         numbers: `[a]` int64 atomic numbers.
         atomic_radii: `[a]` Å.
 
@@ -257,6 +257,32 @@ class Coordinates:
         self._function_description = {k: description[k] for k in ("function", "arguments")}
         return self
 
+    def with_known_structures(self, X: Tensor, structures: Structures) -> Self:
+        """Return this space of a log with structures that its evaluations have left.
+
+        It decodes these, by their exact coordinates, and no others.
+
+        Args:
+            X: `[b, d]` coordinates, float64.
+            structures: b structures of the atoms of the space.
+
+        Raises:
+            InputError: structures have other atoms.
+        """
+        a, b = len(self.numbers), len(X)
+        if not torch.equal(structures.numbers.cpu(), self.numbers.repeat(b)):
+            condition = f"hold {b} structures of the space's atoms"
+            value = ", ".join(sorted(set(structures.formulas())))
+            raise InputError(error_message("structures", condition, value))
+        space = object.__new__(type(self))
+        vars(space).update(vars(self))
+        P, C = structures.positions.reshape(b, 3 * a), structures.cell.reshape(b, 9)
+        values = torch.cat((P, C), -1).detach().cpu().double()
+        space._cache = {
+            _key(x): value for x, value in zip(X.detach().cpu(), values, strict=True)
+        }
+        return space
+
     def stored_structures(self) -> StoredStructures:
         """Return the structure in the middle of the bounds."""
         return StoredStructures(self._template)
@@ -340,7 +366,7 @@ class Coordinates:
             return torch.stack([self._value(x) for x in X])
         rows = []
         for x in X.detach():
-            key = x.numpy().tobytes()
+            key = _key(x)
             if key not in self._cache:
                 if len(self._cache) >= MAX_CACHED:
                     self._cache.clear()
@@ -351,6 +377,8 @@ class Coordinates:
 
     def _differentiable_values(self, X: Tensor) -> Tensor:
         if not (X.requires_grad and torch.is_grad_enabled()):
+            return self._values(X.detach())
+        if not self.is_decodable:
             return self._values(X.detach())
         if self._returns_positions:
             values = self._values(X)
@@ -395,6 +423,11 @@ class Coordinates:
     def _fingerprint(self, X: Tensor) -> Tensor:
         found = structure_fingerprint(self.decode(X.detach()))
         return found.reshape(*X.shape[:-1], -1)
+
+
+def _key(x: Tensor) -> bytes:
+    """Return the bytes of coordinates `[d]`; 0 and -0 are equal."""
+    return (x + 0.0).numpy().tobytes()
 
 
 def _checked_atoms(made: Any) -> Atoms:  # noqa: ANN401 - of the user's function

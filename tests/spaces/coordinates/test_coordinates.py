@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.calculators.calculator import Calculator as AseCalculator
+from ase.calculators.calculator import all_changes
 from numpy.typing import NDArray
+
+import bostruct as bo
+from bostruct.campaign import Log
+from bostruct.campaign.log.from_description import open_log
+from bostruct.campaign.log.verify import verify_log
+from bostruct.campaign.report.export import images_to_export
+from bostruct.campaign.report.summary import summarize
+from bostruct.campaign.report.text import summary_text
 
 from bostruct.errors import InputError, SpaceError
 from bostruct.spaces import Coordinates
@@ -14,6 +27,7 @@ from bostruct.spaces.coordinates.coordinates import Coordinates as CoordinatesCl
 from bostruct.testing import SpaceContract
 
 BOUNDS = {"distance": (1.2, 2.4), "angle": (0.0, 360.0)}
+SPRING_BOUNDS = {"distance": (1.0, 2.0), "angle": (0.0, 360.0)}
 
 
 def bent_trimer(x: NDArray[np.float64]) -> Atoms:
@@ -170,3 +184,83 @@ def test_refuses_invalid_arguments(function: object, options: dict, message: str
     X = space.sample(1, torch.Generator().manual_seed(0))
     with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
         space.is_duplicate(X, X, 0.0)
+
+
+class Springs(AseCalculator):
+    """Harmonic energies of the two distances from the oxygen atom, lowest where both are met."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        P, energy, forces = self.atoms.positions, 0.0, np.zeros((3, 3))
+        for i, length in ((1, 1.3), (0, 2.1)):
+            v = P[2] - P[i]
+            r = np.linalg.norm(v)
+            energy += 0.5 * (r - length) ** 2
+            forces[2] -= (r - length) * v / r
+            forces[i] += (r - length) * v / r
+        self.results = {"energy": energy, "forces": forces}
+
+
+def campaign(n: int = 10, **options: object) -> bo.Campaign:
+    return bo.Campaign(
+        space=Coordinates(bent_trimer, SPRING_BOUNDS, periodic=["angle"]),
+        evaluator=bo.evaluators.Calculator(Springs),
+        stop=bo.stop.Evaluations(n),
+        search=bo.candidates.BasinHopping(n_candidates=8, n_rounds=2, max_time_fraction=1e-9),
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("run")
+    campaign(24, final_relaxation=bo.FinalRelaxation(fmax=0.01, max_steps=6)).run(
+        path, seed=1, progress=False
+    )
+    return path
+
+
+def test_finds_the_minimum(folder: Path) -> None:
+    """The lowest energy is that of both springs, reached by the search and a relaxation of X."""
+    best = min(Log(folder).trial_records("done"), key=lambda trial: trial.energy)
+    assert best.energy < 1e-3
+    assert best.X[0] == pytest.approx(1.3, abs=0.05)
+    angle = math.degrees(math.acos((2.1**2 - 1.1**2 - 1.3**2) / (2 * 1.1 * 1.3)))
+    assert min(abs(float(best.X[1]) - a) for a in (angle, 360 - angle)) < 4.0
+
+
+def test_log_alone_tells_all(folder: Path) -> None:
+    """Without the function the log is shown, exported and its posteriors rebuilt."""
+    log = open_log(folder)
+    assert isinstance(log.space, Coordinates)
+    assert not log.space.is_decodable
+    assert "eV" in summary_text(summarize(log))
+    structures = log.structures()
+    live = Log(folder, Coordinates(bent_trimer, SPRING_BOUNDS, periodic=["angle"])).structures()
+    torch.testing.assert_close(structures.positions, live.positions)
+    assert [len(atoms) for atoms in images_to_export(log)] == [3]
+    report = verify_log(log)
+    assert not report.problems
+    assert report.n_rebuilt == report.n_posteriors > 0
+    assert any("no function of coordinates" in line for line in report.skipped)
+
+
+def test_interrupted_is_uninterrupted(tmp_path: Path) -> None:
+    """A campaign that is opened again at every step has the log of one that is not."""
+    campaign(6).run(tmp_path / "once", seed=2, progress=False)
+    for n in (2, 4, 6):
+        campaign(n).run(tmp_path / "often", seed=2, progress=False)
+    first, second = (Log(tmp_path / name).trial_records() for name in ("once", "often"))
+    assert [trial.energy for trial in first] == [trial.energy for trial in second]
+    assert all(torch.equal(a.X, b.X) for a, b in zip(first, second, strict=True))
+
+
+def test_batches_and_ask_tell(tmp_path: Path) -> None:
+    """Two candidates at a time are different structures."""
+    campaign(7, batch_size=2).run(tmp_path, seed=0, progress=False)
+    X = torch.stack([trial.X for trial in Log(tmp_path).trial_records()])
+    space = Coordinates(bent_trimer, SPRING_BOUNDS, periodic=["angle"])
+    same = space.is_duplicate(X.unsqueeze(1), X, tolerance_scale=1e-3)
+    assert int(same.sum()) == len(X)

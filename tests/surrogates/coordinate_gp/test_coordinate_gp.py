@@ -212,35 +212,6 @@ def test_one_coordinate_with_bounds() -> None:
     assert_gradient(lambda x: model.posterior(x[None]).mean.sum(), X[2] + 0.1, rtol=1e-4)
 
 
-def test_cells_are_learnt_with_stresses() -> None:
-    """Where the cell varies, energies' gradients are those of forces and stresses."""
-    from ase.calculators.emt import EMT
-
-    from bostruct.structures import from_ase, to_ase
-    from bostruct.surrogates.coordinate_gp.projected_forces import energy_gradients
-
-    def crystal(x: NDArray[np.float64]) -> Atoms:
-        cell = np.array([[x[0], x[0], 0], [x[0], 0, x[0]], [0, x[0], x[1]]])
-        return Atoms("Cu", [(0, 0, 0)], cell=cell, pbc=True)
-
-    space = Coordinates(crystal, {"a": (1.6, 2.1), "c": (1.6, 2.1)})
-    X = torch.tensor([[1.7, 1.9], [1.9, 1.8]], dtype=torch.float64)
-
-    def evaluated(X: Tensor) -> Structures:
-        images = to_ase(space.decode(X))
-        for atoms in images:
-            atoms.calc = EMT()
-            atoms.get_stress()
-        return from_ase(images)
-
-    gradient = energy_gradients(space, X, evaluated(X))
-    for k in range(2):
-        step = torch.zeros(2, dtype=torch.float64).index_fill(0, torch.tensor([k]), 1e-4)
-        ends = [evaluated(X + sign * step).energy for sign in (1, -1)]
-        torch.testing.assert_close(gradient[:, k], (ends[0] - ends[1]) / 2e-4, rtol=1e-4, atol=1e-4)
-    assert energy_gradients(space, X, replace(evaluated(X), stress=None)).isnan().all()
-
-
 def test_refuses_other_spaces() -> None:
     """Without named coordinates, or without a space where one is needed, it says so."""
     data = labelled(ETHANOL.sample(3, seeded_generator(0)))
