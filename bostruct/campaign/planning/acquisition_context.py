@@ -26,6 +26,7 @@ from bostruct.surrogates.botorch_models.affine_model import AffineModel
 from bostruct.surrogates.botorch_models.offset_model import OffsetModel
 from bostruct.surrogates.botorch_models.recalibrated_model import RecalibratedModel
 from bostruct.surrogates.botorch_models.shrinkage_model import ShrinkageModel
+from bostruct.surrogates.coordinate_gp.model import CoordinateGPModel
 from bostruct.surrogates.species import problem_scale
 
 PRIOR_STD_FACTOR = 2.0
@@ -52,6 +53,8 @@ def acquisition_context(
     objectives = step.components.learned_objectives
     if objectives is None:
         energies = data.Y.squeeze(-1)
+        if isinstance(model, CoordinateGPModel):
+            model = model.warped  # of equal low energies and bounds, without steep walls
         corrected = recalibrated_model(step, model, (ENERGY,))
         return AcquisitionContext(
             shrunk_goal_model(step, corrected, data, known),

@@ -1,7 +1,7 @@
 """Gaussian process of the energy over a few named coordinates, periodic where these are.
 
 It is fitted to energies and to the evaluator's forces, projected on the coordinates: d + 1 numbers
-of each structure. Hyperparameters are those of highest posterior density, with priors in units of
+of each structure. High energies are warped first, see `warping`. Hyperparameters are those of highest posterior density, with priors in units of
 the data, so that another origin or unit of the energy changes nothing.
 
 Notation
@@ -27,18 +27,18 @@ from bostruct.structures.problem_scale import UNKNOWN_ENERGY, few_values_factor
 from bostruct.surrogates.coordinate_gp.coordinate_kernel import CoordinateKernel
 from bostruct.surrogates.coordinate_gp.model import CoordinateGPModel, CoordinateGPState
 from bostruct.surrogates.coordinate_gp.projected_forces import energy_gradients
+from bostruct.surrogates.coordinate_gp.warping import LogWarping
 from bostruct.surrogates.properties.map_estimate import find_map_estimate, negative_log_density
-from bostruct.surrogates.species import species_radii
-from bostruct.surrogates.training_data import TrainingData, prepare_observations
+from bostruct.surrogates.training_data import TrainingData
 
-LENGTHSCALE, LENGTHSCALE_SPREAD = 0.8, 0.5
+LENGTHSCALE, LENGTHSCALE_SPREAD = 0.6, 0.5
 """Median of the prior of length scales in radians, and standard deviation of its logarithm: from
 threefold barriers of torsions to one broad well."""
 
 AMPLITUDE_SPREAD = 1.0
 """Standard deviation of the logarithm of amplitudes, whose medians share the variance of the data."""
 
-NOISE, NOISE_SPREAD = 1e-3, 1.0
+NOISE, NOISE_SPREAD = 3e-3, 1.0
 """Median of the noise, in the scale of the data, and standard deviation of its logarithm."""
 
 GRADIENT_NOISE_RATIO = 3.0
@@ -60,9 +60,9 @@ class _Rows(NamedTuple):
     U: Tensor  # [n, d]
     values: Tensor  # [r] eV, energies less their mean, and gradients
     is_observed: Tensor  # [(d + 1) n] bool
-    noise_factor: Tensor  # [r]
     is_energy: Tensor  # [r] bool
     mean: Tensor  # [] eV
+    warping: LogWarping
     scale: float  # eV
 
 
@@ -135,6 +135,8 @@ class CoordinateGP:
                 amplitudes=kernel.amplitudes,
                 constant=kernel.constant,
                 mean=rows.mean,
+                lowest=rows.warping.lowest,
+                threshold=rows.warping.threshold,
                 energy_noise_std=e,
                 gradient_noise_std=g,
                 log_marginal_likelihood=log_likelihood,
@@ -147,28 +149,27 @@ class CoordinateGP:
         return CoordinateGPModel(CoordinateGPState.from_tensors(state), space)
 
     def _rows(self, structures: Structures, X: Tensor, space: Any) -> _Rows:  # noqa: ANN401
-        """Return energies and gradients with their noise factors and scale."""
-        species, radii = species_radii(structures, space)
-        numbers = torch.tensor(species, device=structures.device)
-        index = torch.searchsorted(numbers, structures.numbers)
-        data = prepare_observations(structures, None, radii.to(structures.positions)[index])
+        """Return warped energies and gradients with their scale."""
+        energy = structures.energy
+        if energy is None or not bool(energy.isfinite().all()) or not len(structures):
+            hint = "Leave out structures that have none, or compute them first."
+            raise InputError(error_message("energy", "be known and finite", "missing", hint))
         domain: CoordinateDomain = space.domain
         n, d = X.shape
         units = domain.units.to(X)
+        warping = LogWarping.of(energy.to(X))
+        warped, slope = warping.warp(energy.to(X))
         G = torch.full_like(X, torch.nan)
         if self.use_forces:
-            G = energy_gradients(space, X, structures) * units
-        factor, energy = data.noise_factor.to(X), data.energy.to(X)
-        weight = factor.square().reciprocal()
-        mean = (weight * energy).sum() / weight.sum()
+            G = energy_gradients(space, X, structures) * units * slope.unsqueeze(-1)
+        mean = warped.mean()
         is_known = G.isfinite()
         is_observed = torch.cat((torch.ones_like(is_known[:, :1]), is_known), -1).T.flatten()
-        values = torch.cat(((energy - mean).unsqueeze(-1), G), -1).T.flatten()[is_observed]
-        noise_factor = factor.repeat(d + 1)[is_observed]
+        values = torch.cat(((warped - mean).unsqueeze(-1), G), -1).T.flatten()[is_observed]
         is_energy = (torch.arange(n * (d + 1), device=X.device) < n)[is_observed]
-        scale = _data_scale(values / noise_factor, is_energy)
         U = (X - domain.lower.to(X)) / units
-        return _Rows(U, values, is_observed, noise_factor, is_energy, mean, scale)
+        scale = _data_scale(values, is_energy)
+        return _Rows(U, values, is_observed, is_energy, mean, warping, scale)
 
     def _fit_hyperparameters(
         self, rows: _Rows, domain: CoordinateDomain
@@ -219,7 +220,7 @@ class CoordinateGP:
 def _covariance(kernel: CoordinateKernel, e: Tensor, g: Tensor, rows: _Rows) -> Tensor:
     """Return the covariance of the rows with their noise, `[r, r]` eV²."""
     K = kernel.joint(rows.U, rows.U)[rows.is_observed][:, rows.is_observed]
-    noise = torch.where(rows.is_energy, e, g) * rows.noise_factor
+    noise = torch.where(rows.is_energy, e, g)
     diagonal = noise.square() + JITTER * K.diagonal()
     return K + torch.diag_embed(diagonal)
 

@@ -26,6 +26,7 @@ from bostruct.surrogates.botorch_models.posterior import (
     jitter,
 )
 from bostruct.surrogates.coordinate_gp.coordinate_kernel import CoordinateKernel
+from bostruct.surrogates.coordinate_gp.warping import LogWarping
 from bostruct.uncertainty import Prediction
 
 
@@ -46,6 +47,8 @@ class CoordinateGPState:
         amplitudes: `[3]` eV.
         constant: `[]` eV.
         mean: `[]` eV.
+        lowest: `[]` eV, as in `LogWarping`.
+        threshold: `[]` eV, as in `LogWarping`.
         energy_noise_std: `[]` eV.
         gradient_noise_std: `[]` eV per unit.
         log_marginal_likelihood: `[]`.
@@ -62,6 +65,8 @@ class CoordinateGPState:
     amplitudes: Tensor
     constant: Tensor
     mean: Tensor
+    lowest: Tensor
+    threshold: Tensor
     energy_noise_std: Tensor
     gradient_noise_std: Tensor
     log_marginal_likelihood: Tensor
@@ -79,6 +84,11 @@ class CoordinateGPState:
     def kernel(self) -> CoordinateKernel:
         """The kernel with its hyperparameters."""
         return CoordinateKernel(self.periodic, self.lengthscales, self.amplitudes, self.constant)
+
+    @property
+    def warping(self) -> LogWarping:
+        """The warping of the energies that the process is fitted to."""
+        return LogWarping(self.lowest, self.threshold)
 
     def scaled(self, X: Tensor) -> Tensor:
         """Return X `[..., d]` in units in which ranges are 2 π."""
@@ -115,11 +125,22 @@ class CoordinateGPModel(JointModel):
     Args:
         fitted: The state.
         space: Gives coordinates to structures; None if only `posterior` is needed.
+        is_warped: True for posteriors of the warped energies, which an acquisition sees.
     """
 
-    def __init__(self, fitted: CoordinateGPState, space: Any = None) -> None:  # noqa: ANN401 - with few coordinates
+    def __init__(
+        self,
+        fitted: CoordinateGPState,
+        space: Any = None,  # noqa: ANN401 - with few coordinates
+        is_warped: bool = False,
+    ) -> None:
         super().__init__()
-        self.fitted, self.space = fitted, space
+        self.fitted, self.space, self.is_warped = fitted, space, is_warped
+
+    @property
+    def warped(self) -> CoordinateGPModel:
+        """The model of the warped energies: equal where these are low, with normal posteriors."""
+        return CoordinateGPModel(self.fitted, self.space, is_warped=True)
 
     def joint_normal(
         self, X: Tensor, observation_noise: bool | Tensor
@@ -137,17 +158,24 @@ class CoordinateGPModel(JointModel):
         C = prior - whitened @ whitened.transpose(-1, -2)
         variances = (M.diagonal(dim1=-2, dim2=-1) for M in (C, prior))
         C = C + torch.diag_embed(jitter(*variances, kernel.prior_variance()))
-        noise = fitted.energy_noise_std.square().expand(q)
-        C = add_noise(C, observation_noise, noise)
-        return mean.reshape(*U.shape[:-1], 1), C, True
+        noise = fitted.energy_noise_std.square().expand(*U.shape[:-2], q)
+        mean = mean.reshape(*U.shape[:-1])
+        if not self.is_warped:
+            mean, slope = fitted.warping.unwarp(mean)
+            C = slope.unsqueeze(-1) * C * slope.unsqueeze(-2)
+            noise = noise * slope.square()
+        return mean.unsqueeze(-1), add_noise(C, observation_noise, noise), True
 
     @property
     def has_closed_form_gradients(self) -> bool:
-        """True on every device."""
-        return True
+        """True of the warped energies."""
+        return self.is_warped
 
     def posterior_moments(self, X: Tensor) -> CoordinateGPMoments:
-        """Return mean and σ at X `[b, d]`, with gradients; those of `posterior`, to rounding."""
+        """Return mean and σ of warped energies at X `[b, d]`, with gradients.
+
+        Those of the posterior of `warped`, to rounding.
+        """
         fitted, kernel = self.fitted, self.fitted.kernel
         with torch.no_grad():
             U = fitted.scaled(X)
@@ -185,8 +213,8 @@ class CoordinateGPModel(JointModel):
         X = self.space.encode(structures)
         with torch.no_grad():
             mean, C, _ = self.joint_normal(X.unsqueeze(-2), False)
-        noise = self.fitted.energy_noise_std.square().expand(len(X))
-        return Prediction(mean.flatten(), C.flatten(), noise)
+            noisy = self.joint_normal(X.unsqueeze(-2), True)[1]
+        return Prediction(mean.flatten(), C.flatten(), (noisy - C).flatten())
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
@@ -202,6 +230,7 @@ class CoordinateGPModel(JointModel):
             "single_std": single,
             "pair_std": pair,
             "product_std": every,
+            "warping_threshold": float(fitted.threshold.nan_to_num(posinf=0.0)),
             "energy_noise_std": float(fitted.energy_noise_std),
             "gradient_noise_std": float(fitted.gradient_noise_std),
             "log_marginal_likelihood": float(fitted.log_marginal_likelihood),

@@ -131,7 +131,7 @@ def test_origin_and_unit_of_the_energy_do_not_matter(
 def test_closed_form_gradients_are_those_of_the_posterior(X_test: Tensor) -> None:
     """Mean, σ and their gradients without autograd are those with it."""
     X = ETHANOL.sample(8, seeded_generator(0))
-    model = CoordinateGP().fit(labelled(X), ETHANOL)
+    model = CoordinateGP().fit(labelled(X), ETHANOL).warped
     leaf = torch.cat((X_test[:8], X[:1])).requires_grad_()
     posterior = model.posterior(leaf.unsqueeze(-2))
     mean, std = posterior.mean.flatten(), posterior.variance.flatten().sqrt()

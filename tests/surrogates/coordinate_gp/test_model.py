@@ -26,6 +26,8 @@ def state(is_observed: list[bool]) -> CoordinateGPState:
         amplitudes=torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64),
         constant=torch.tensor(0.5, dtype=torch.float64),
         mean=torch.tensor(-3.0, dtype=torch.float64),
+        lowest=torch.tensor(-4.0, dtype=torch.float64),
+        threshold=torch.tensor(torch.inf, dtype=torch.float64),
         energy_noise_std=torch.tensor(0.01, dtype=torch.float64),
         gradient_noise_std=torch.tensor(0.01, dtype=torch.float64),
         log_marginal_likelihood=torch.tensor(0.0, dtype=torch.float64),
@@ -61,3 +63,17 @@ def test_structures_need_a_space() -> None:
     """Without a space coordinates of structures are not known."""
     with pytest.raises(NotFittedError, match="`predict` must have a space"):
         CoordinateGPModel(state([True] * 4)).predict(None)
+
+
+def test_warped_energies_are_warped_back() -> None:
+    """Means of the warped model are warped back, deviations by the slope."""
+    tensors = {**state([True] * 4).tensors(), "threshold": torch.tensor(0.5, dtype=torch.float64)}
+    model = CoordinateGPModel(CoordinateGPState.from_tensors(tensors))
+    X = torch.tensor([[[-170.0]], [[50.0]]], dtype=torch.float64)
+    own, warped = model.posterior(X), model.warped.posterior(X)
+    mean, slope = model.fitted.warping.unwarp(warped.mean)
+    torch.testing.assert_close(own.mean, mean)
+    torch.testing.assert_close(own.variance.sqrt(), warped.variance.sqrt() * slope)
+    assert (slope > 1).any()
+    assert model.warped.has_closed_form_gradients
+    assert not model.has_closed_form_gradients
