@@ -1,8 +1,8 @@
 """Alanine dipeptide with GFN2-xTB energies: the lowest conformer over its angles φ and ψ.
 
-Needs tblite: `pip install 'bostruct[bench]'`. The molecule is rigid but for the two dihedral angles;
-its geometry, in the file beside this one, is that of the extended conformer relaxed with GFN2-xTB.
-A SMILES does as well: `bo.spaces.Molecule.from_smiles("CC(=O)NC(C)C(=O)NC")`.
+Needs tblite: `pip install 'bostruct[bench]'`. The molecule is rigid but for the two dihedral
+angles; its geometry, in the file beside this one, is that of the extended conformer relaxed with
+GFN2-xTB. A SMILES does as well: `bo.spaces.Molecule.from_smiles("CC(=O)NC(C)C(=O)NC")`.
 """
 
 from pathlib import Path

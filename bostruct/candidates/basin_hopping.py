@@ -8,7 +8,7 @@ and relaxed at once, the best of all so far are perturbed again, round after rou
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, final
@@ -141,13 +141,14 @@ class BasinHopping(PopulationSearch):
         search = self._in_scale_of(space, energies)
         assert search.fmax is not None
         assert search.max_step is not None
-        climb = partial(
+        limits = partial(
             relax, fmax=search.fmax, max_steps=search.max_steps, max_step=search.max_step
         )
+        climb: Callable[..., RelaxationResult]
         if isinstance(space, SupportsDomain):
-            climb = partial(relax_in_units, climb, acq_function, space.domain)
+            climb = partial(relax_in_units, limits, acq_function, space.domain)
         else:
-            climb = partial(climb, acq_function, project=space.project)
+            climb = partial(limits, acq_function, project=space.project)
         dialogue = search.ask_and_tell(space, X_evaluated, energies, generator)
         starts = next(dialogue)
         while True:

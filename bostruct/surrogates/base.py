@@ -123,7 +123,7 @@ def fit_surrogate(
         way_out = "Pass a surrogate that supports multiple outcomes, or structures with energies."
         raise InputError(error_message("structures", "be given", None, way_out))
     if isinstance(surrogate, UsesCoordinates):
-        return surrogate.fit(data, space)  # type: ignore[attr-defined, no-any-return]
+        return surrogate.fit(data, space)
     if isinstance(surrogate, SupportsScreening):
         return surrogate.fit(data.structures, space, screen=False)
     return surrogate.fit(data.structures, space)

@@ -92,9 +92,7 @@ class Landscape:
     temperature: float
 
     @classmethod
-    def from_log(
-        cls, log: Log, names: Sequence[str] = (), temperature: float = 298.15
-    ) -> Self:
+    def from_log(cls, log: Log, names: Sequence[str] = (), temperature: float = 298.15) -> Self:
         """Return the landscape of a campaign after its last step with a surrogate.
 
         Args:
@@ -142,11 +140,15 @@ class Landscape:
         """Return the minima as lines of a table, angles of a period of 2 π in degrees."""
         names = "  ".join(f"{display_name(self.domain, k):>12}" for k in range(len(self.domain)))
         weight = f"weight at {self.temperature:g} K"
-        lines = [f"minima of the surrogate, eV above the lowest\n{names}    energy       σ  {weight}"]
+        lines = [
+            f"minima of the surrogate, eV above the lowest\n{names}    energy       σ  {weight}"
+        ]
         for minimum in self.minima:
             X = display_values(self.domain, torch.tensor(minimum.X))
             values = "  ".join(f"{x:12.3f}" for x in X.tolist())
-            lines.append(f"{values}  {minimum.energy:8.3f}  {minimum.std:6.3f}  {minimum.weight:.3f}")
+            lines.append(
+                f"{values}  {minimum.energy:8.3f}  {minimum.std:6.3f}  {minimum.weight:.3f}"
+            )
         return lines
 
 
@@ -195,9 +197,7 @@ def _slice_points(
     return axes, X
 
 
-def _acquisition_values(
-    log: Log, model: FittedModel, trials: Sequence[Trial], X: Tensor
-) -> Tensor:
+def _acquisition_values(log: Log, model: FittedModel, trials: Sequence[Trial], X: Tensor) -> Tensor:
     """Return the acquisition at X `[n, d]`, `[n]`; NaN where it is none of single points."""
     described = dict(log.description["acquisition"])
     kind = getattr(acquisitions, str(described.pop("type", "")), None)
@@ -223,9 +223,7 @@ def _minima(
 ) -> tuple[SurrogateMinimum, ...]:
     """Return the minima of the mean in a space, no two of them one structure, lowest first."""
     drawn = space.domain.sample(N_STARTS, torch.Generator().manual_seed(0))
-    climb = partial(
-        relax, fmax=CONVERGED * (scale or 1.0), max_steps=MAX_STEPS, max_step=MAX_STEP
-    )
+    climb = partial(relax, fmax=CONVERGED * (scale or 1.0), max_steps=MAX_STEPS, max_step=MAX_STEP)
 
     def low(X: Tensor) -> Tensor:
         value: Tensor = -model.posterior(X.unsqueeze(-2)).mean.flatten()
@@ -238,10 +236,11 @@ def _minima(
     mean, variance = (v.squeeze(-1) for v in posterior_mean_variance(model, X))
     kept: list[int] = []
     for row in mean.argsort().tolist():
-        near = kept and space.domain.difference(X[row], X[kept]) / space.domain.units
-        if not kept or bool((near.abs().amax(-1) > MAX_STEP).all()):
+        away = space.domain.difference(X[row], X[kept]) / space.domain.units
+        if bool((away.abs().amax(-1) > MAX_STEP).all()):
             kept.append(row)
-    energy = mean[kept] - mean.min()
+    energy, std = mean[kept] - mean.min(), variance[kept].sqrt()
     weight = torch.softmax(-energy / (BOLTZMANN_CONSTANT * temperature), 0)
-    rows = zip(X[kept].tolist(), energy.tolist(), variance[kept].sqrt().tolist(), weight.tolist(), strict=True)
+    columns = (X[kept], energy, std, weight)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     return tuple(SurrogateMinimum(tuple(x), e, s, w) for x, e, s, w in rows)

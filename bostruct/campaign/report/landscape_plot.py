@@ -107,9 +107,8 @@ def _draw_points(axes: Any, landscape: Landscape) -> None:  # noqa: ANN401 - mat
         label="evaluated",
     )
     best = display_values(landscape.domain, landscape.X_best)
-    axes.scatter(
-        best[first], best[second], s=40, marker="*", color=plotting.VERMILION, label="best", zorder=4
-    )
+    star: dict[str, Any] = {"marker": "*", "color": plotting.VERMILION, "zorder": 4}
+    axes.scatter(best[first], best[second], s=40, label="best", **star)
     if landscape.minima:
         X = torch.tensor([minimum.X for minimum in landscape.minima], dtype=torch.float64)
         minima = display_values(landscape.domain, X)

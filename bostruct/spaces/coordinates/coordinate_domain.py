@@ -106,7 +106,7 @@ class CoordinateDomain:
     def wrap(self, X: Tensor) -> Tensor:
         """Return X `[..., d]` with periodic coordinates between their bounds, lower included."""
         low, size = self.lower.to(X), self.range.to(X)
-        inside = (X >= low) & (X < low + size)
+        inside = (low <= X) & (low + size > X)
         wrapped = low + torch.remainder(X - low, size)
         wrapped = torch.where(wrapped >= low + size, low, wrapped)  # rounded up
         return torch.where(self.periodic.to(X.device) & ~inside, wrapped, X)

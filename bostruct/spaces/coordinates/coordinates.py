@@ -278,9 +278,7 @@ class Coordinates:
         vars(space).update(vars(self))
         P, C = structures.positions.reshape(b, 3 * a), structures.cell.reshape(b, 9)
         values = torch.cat((P, C), -1).detach().cpu().double()
-        space._cache = {
-            _key(x): value for x, value in zip(X.detach().cpu(), values, strict=True)
-        }
+        space._cache = {_key(x): value for x, value in zip(X.detach().cpu(), values, strict=True)}
         return space
 
     def stored_structures(self) -> StoredStructures:
@@ -384,7 +382,7 @@ class Coordinates:
             values = self._values(X)
             if values.requires_grad:
                 return values
-        result: Tensor = NumericalValues.apply(X, self._values, self.domain)
+        result: Tensor = NumericalValues.apply(X, self._values, self.domain)  # type: ignore[no-untyped-call]
         return result
 
     def _encode_one(self, structure: Structures) -> Tensor:

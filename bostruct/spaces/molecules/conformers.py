@@ -39,7 +39,8 @@ CONTACT_FACTOR = 0.55
 """Least distance of atoms three bonds apart and more, in sums of their van der Waals radii."""
 
 VAN_DER_WAALS_EXCESS = 0.9
-"""Å. Mean excess of van der Waals radii over covalent ones: Alvarez, Dalton Trans. 42, 8617 (2013)."""
+"""Å. Mean excess of van der Waals radii over covalent ones: S. Alvarez, Dalton Trans. 42, 8617
+(2013)."""
 
 REFERENCE_SLACK = 0.95
 """Part of a distance in the reference geometry that never is too close."""
@@ -114,7 +115,9 @@ class Conformers(FingerprintedStructures):
     @cached_property
     def sides(self) -> Tensor:
         """Atoms that each torsion moves, `[t, a]` bool."""
-        return torch.stack([self.molecule.fragments((j, k))[1] for _, j, k, _ in self.torsions.tolist()])
+        return torch.stack(
+            [self.molecule.fragments((j, k))[1] for _, j, k, _ in self.torsions.tolist()]
+        )
 
     @cached_property
     def reference_angles(self) -> Tensor:
@@ -230,9 +233,7 @@ class Conformers(FingerprintedStructures):
     ) -> Self:
         """Return the space with a given description."""
         molecule = Molecule.from_description(description["molecule"])
-        return cls(
-            molecule, description["torsions"], rmsd_threshold=description["rmsd_threshold"]
-        )
+        return cls(molecule, description["torsions"], rmsd_threshold=description["rmsd_threshold"])
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""
@@ -271,9 +272,7 @@ class Conformers(FingerprintedStructures):
         return bool(rmsd <= RIGID_TOLERANCE)
 
 
-def _named_torsions(
-    molecule: Molecule, torsions: object
-) -> dict[str, tuple[int, int, int, int]]:
+def _named_torsions(molecule: Molecule, torsions: object) -> dict[str, tuple[int, int, int, int]]:
     """Return the torsions that an argument means, by name.
 
     Raises:
@@ -316,6 +315,10 @@ def _torsion(molecule: Molecule, name: str, atoms: list[int]) -> tuple[int, int,
         InputError: they are no torsion of the molecule.
     """
     label = f"torsions[{name!r}]"
+
+    def weigh(atom: int) -> tuple[int, int]:
+        return int(molecule.numbers[atom]), -atom
+
     if len(atoms) not in (2, 4) or not all(
         isinstance(i, int) and 0 <= i < len(molecule) for i in atoms
     ):
@@ -324,7 +327,7 @@ def _torsion(molecule: Molecule, name: str, atoms: list[int]) -> tuple[int, int,
     if len(atoms) == 2:
         j, k = atoms
         ends = [
-            min((n for n in molecule.neighbors[q] if n != p), default=-1, key=lambda n: (-int(molecule.numbers[n]), n))
+            max(set(molecule.neighbors[q]) - {p}, default=-1, key=weigh)
             for p, q in ((k, j), (j, k))
         ]
         if -1 in ends:
@@ -339,7 +342,8 @@ def _torsion(molecule: Molecule, name: str, atoms: list[int]) -> tuple[int, int,
     molecule.fragments((j, k))  # refuses a bond in a ring, and atoms that are not bonded
     for first, middle, last in ((i, j, k), (j, k, m)):
         arms = molecule.positions[[first, last]] - molecule.positions[middle]
-        if float(torch.nn.functional.cosine_similarity(*arms, dim=0).abs()) > COLLINEAR_COSINE:
+        cosine = torch.nn.functional.cosine_similarity(arms[0], arms[1], dim=0)
+        if float(cosine.abs()) > COLLINEAR_COSINE:
             condition = "have no three atoms in line"
             raise InputError(error_message(label, condition, atoms))
     return i, j, k, m

@@ -1,8 +1,9 @@
 """Gaussian process of the energy over a few named coordinates, periodic where these are.
 
 It is fitted to energies and to the evaluator's forces, projected on the coordinates: d + 1 numbers
-of each structure. High energies are warped first, see `warping`. Hyperparameters are those of highest posterior density, with priors in units of
-the data, so that another origin or unit of the energy changes nothing.
+of each structure. High energies are warped first, see `warping`. Hyperparameters are those of
+highest posterior density, with priors in units of the data, so that another origin or unit of the
+energy changes nothing.
 
 Notation
     n, d   training structures, coordinates
@@ -36,7 +37,7 @@ LENGTHSCALE, LENGTHSCALE_SPREAD = 0.6, 0.5
 threefold barriers of torsions to one broad well."""
 
 AMPLITUDE_SPREAD = 1.0
-"""Standard deviation of the logarithm of amplitudes, whose medians share the variance of the data."""
+"""Standard deviation of the logarithm of amplitudes; medians share the variance of the data."""
 
 NOISE, NOISE_SPREAD = 3e-3, 1.0
 """Median of the noise, in the scale of the data, and standard deviation of its logarithm."""
@@ -115,7 +116,6 @@ class CoordinateGP:
             structures, X = data, space.encode(data)  # type: ignore[attr-defined]
         X = X.to(torch.float64)
         rows = self._rows(structures, X, space)
-        n, d = X.shape
         fitted, log_likelihood = self._fit_hyperparameters(rows, space.domain)
         kernel, e, g = fitted
         A = _covariance(kernel, e, g, rows)

@@ -156,8 +156,8 @@ class CoordinateGPModel(JointModel):
         whitened = whitened.reshape(*U.shape[:-1], -1)
         prior = kernel.energies(U, U)
         C = prior - whitened @ whitened.transpose(-1, -2)
-        variances = (M.diagonal(dim1=-2, dim2=-1) for M in (C, prior))
-        C = C + torch.diag_embed(jitter(*variances, kernel.prior_variance()))
+        own, operand = (M.diagonal(dim1=-2, dim2=-1) for M in (C, prior))
+        C = C + torch.diag_embed(jitter(own, operand, kernel.prior_variance()))
         noise = fitted.energy_noise_std.square().expand(*U.shape[:-2], q)
         mean = mean.reshape(*U.shape[:-1])
         if not self.is_warped:

@@ -20,7 +20,6 @@ from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.report.export import images_to_export
 from bostruct.campaign.report.summary import summarize
 from bostruct.campaign.report.text import summary_text
-
 from bostruct.errors import InputError, SpaceError
 from bostruct.spaces import Coordinates
 from bostruct.spaces.coordinates.coordinates import Coordinates as CoordinatesClass

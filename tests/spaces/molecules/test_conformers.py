@@ -16,6 +16,7 @@ from bostruct.spaces.molecules.superposition import superposed_rmsd
 from bostruct.structures import from_ase
 from bostruct.testing import SpaceContract
 
+
 class TestOfEthanol(SpaceContract):
     @pytest.fixture
     def space(self) -> Conformers:
@@ -137,8 +138,10 @@ def test_log_has_the_molecule(butane: Conformers) -> None:
         ([], "`torsions` must hold a torsion, got none"),
         ([(0, 1, 2)], "be two or four atoms from 0 to 13"),
         ([(0, 99)], "be two or four atoms from 0 to 13"),
-        ({"a": central_torsion("trans-butane"), "b": central_torsion("trans-butane")[::-1]},
-         "turn about different bonds"),
+        (
+            {"a": central_torsion("trans-butane"), "b": central_torsion("trans-butane")[::-1]},
+            "turn about different bonds",
+        ),
         ([central_torsion("trans-butane")[2:] * 2], "be four atoms in a chain of bonds"),
         ([(0, 13)], "`bond` must be two bonded atoms|other neighbors"),
     ],
@@ -157,9 +160,10 @@ def test_refuses_molecules_without_torsions() -> None:
         Conformers("H2O", [(0, 1)])
     with pytest.raises(InputError, match="`rmsd_threshold` must be positive"):
         Conformers("CH3CH2OH", rmsd_threshold=0.0)
+    space = Conformers("CH3CH2OH")
+    X = samples(space)
     with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
-        space = Conformers("CH3CH2OH")
-        space.is_duplicate(samples(space), samples(space), -1.0)
+        space.is_duplicate(X, X, -1.0)
 
 
 def test_refuses_atoms_in_line() -> None:
