@@ -46,7 +46,7 @@ class SurrogateMinimum:
     """Local minimum of the posterior mean.
 
     Attributes:
-        X: its coordinates, in their units.
+        X: coordinates of the minimum, in their units.
         energy: mean, eV above the lowest minimum.
         std: latent standard deviation, eV.
         weight: Boltzmann weight among the minima, by their means alone.
@@ -76,7 +76,7 @@ class Landscape:
         X_evaluated: `[t, d]` all structures with an energy.
         energies: `[t]` eV above the lowest one.
         minima: minima of the mean, lowest first.
-        temperature: of their weights, K.
+        temperature: temperature of the weights, K.
     """
 
     domain: CoordinateDomain
