@@ -35,7 +35,11 @@ from bostruct.evaluators.base import cell_volume, check_evaluation, evaluation_l
 from bostruct.spaces import DiscreteSpace, Space
 from bostruct.spaces.connectivity import widest_gap
 from bostruct.spaces.crystals.layer import oriented_layer
-from bostruct.spaces.space import SupportsCellBounds, SupportsCompositions
+from bostruct.spaces.space import (
+    SupportsCellBounds,
+    SupportsCompositions,
+    SupportsMolecules,
+)
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase, to_ase
 from bostruct.structures.constrained_forces import NET_FORCE_CONSTRAINTS, changes_energy
 from bostruct.structures.elements import formula
@@ -372,6 +376,9 @@ def _not_contained(space: Space, x: Tensor, label: str) -> InputError:
     if isinstance(space, SupportsCellBounds) and (violation := space.cell_violation(x)):
         value, hint = violation
         return _refused("hold crystals within the bounds of the space", f"{value}, {label}", hint)
+    if isinstance(space, SupportsMolecules) and (broken := space.molecule_violation(x)):
+        hint = "Give the space allow_reactions=True, or leave it out."
+        return _refused("hold whole molecules", f"{broken}, {label}", hint)
     structure = space.decode(x)
     projected = space.decode(space.project(x))
     distance = float((projected.positions - structure.positions).abs().max())

@@ -29,14 +29,28 @@ from bostruct.candidates.generators import (
     sample_from,
 )
 from bostruct.candidates.relaxation_in_units import relax_in_units
+from bostruct.candidates.rigid_relaxation import relax_rigidly
 from bostruct.candidates.selection import Candidates, select_top
-from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.errors import (
+    InputError,
+    check_choice,
+    check_count,
+    check_positive,
+    error_message,
+)
 from bostruct.spaces import ContinuousSpace
 from bostruct.spaces.coordinates.coordinate_domain import SupportsDomain
+from bostruct.spaces.space import SupportsMolecules
 from bostruct.structures.problem_scale import ProblemScale
 
 MAX_GRADIENT = 0.05
 """Largest gradient component of a relaxed structure, in this unit for each bond length."""
+
+RELAXATIONS = ("free", "rigid", "rigid_free")
+"""Ways to relax a structure that holds molecules."""
+
+MAX_NEW_STRAIN = 0.05
+"""Strain of molecules beyond that of all evaluated structures to which free relaxations lead."""
 
 MAX_STEP = 0.075
 """Largest change of a coordinate in one relaxation step, in bond lengths."""
@@ -64,6 +78,9 @@ class BasinHopping(PopulationSearch):
         max_step: the largest change of a coordinate in one relaxation step, Å; None for a fraction
             of a bond length.
         exclude: names of moves and of random generators that are not used.
+        relaxation: "free" for all atoms, "rigid" for motions of whole molecules and their torsions,
+            "rigid_free" for one after the other; None for "rigid_free" where the space has
+            molecules.
 
     Raises:
         InputError: A number is out of range.
@@ -80,6 +97,7 @@ class BasinHopping(PopulationSearch):
     fmax: float | None = None
     max_step: float | None = None
     exclude: tuple[str, ...] = ()
+    relaxation: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,6 +109,8 @@ class BasinHopping(PopulationSearch):
             got = repr(self.exclude)
             raise InputError(error_message("exclude", "be names, as in ('twist',)", got))
         object.__setattr__(self, "exclude", tuple(self.exclude))
+        if self.relaxation is not None:
+            check_choice("relaxation", self.relaxation, RELAXATIONS)
 
     def with_scale(self, value_scale: float, length: float) -> BasinHopping:
         """Return the search with the tolerances that suit a problem, but for those it has.
@@ -109,7 +129,10 @@ class BasinHopping(PopulationSearch):
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
-        return {"type": "BasinHopping", **asdict(self), "exclude": list(self.exclude)}
+        described = {"type": "BasinHopping", **asdict(self), "exclude": list(self.exclude)}
+        if self.relaxation is None:  # as campaigns were described before there was a choice
+            del described["relaxation"]
+        return described
 
     def __call__(
         self,
@@ -139,16 +162,7 @@ class BasinHopping(PopulationSearch):
             InputError: A name in `exclude` is none of the space's, or nothing is left.
         """
         search = self._in_scale_of(space, energies)
-        assert search.fmax is not None
-        assert search.max_step is not None
-        limits = partial(
-            relax, fmax=search.fmax, max_steps=search.max_steps, max_step=search.max_step
-        )
-        climb: Callable[..., RelaxationResult]
-        if isinstance(space, SupportsDomain):
-            climb = partial(relax_in_units, limits, acq_function, space.domain)
-        else:
-            climb = partial(limits, acq_function, project=space.project)
+        climb = partial(search.climb, acq_function, space, X_evaluated)
         dialogue = search.ask_and_tell(space, X_evaluated, energies, generator)
         starts = next(dialogue)
         while True:
@@ -160,6 +174,50 @@ class BasinHopping(PopulationSearch):
             except StopIteration as last:
                 candidates: Candidates = last.value
                 return candidates
+
+    def climb(
+        self,
+        acq_function: AcquisitionCallable,
+        space: ContinuousSpace,
+        X_evaluated: Tensor,
+        X: Tensor,
+        contains: Callable[[Tensor], Tensor] | None = None,
+    ) -> RelaxationResult:
+        """Return structures relaxed on the acquisition.
+
+        Molecules are relaxed as rigid bodies first. Then all atoms move, as far as bonds and angles
+        are strained at most `MAX_NEW_STRAIN` more than in a structure that has been evaluated: of
+        larger strains the model knows nothing.
+
+        Args:
+            acq_function: the acquisition function, X `[b, d]` to `[b]`, larger is better.
+            space: the space.
+            X_evaluated: `[t, d]` structures evaluated so far.
+            X: `[b, d]` the starts.
+            contains: a function that says which structures a step may lead to; by default all of
+                atoms, and whole molecules.
+        """
+        assert self.fmax is not None
+        assert self.max_step is not None
+        limits: dict[str, Any] = {
+            "fmax": self.fmax,
+            "max_steps": self.max_steps,
+            "max_step": self.max_step,
+        }
+        if isinstance(space, SupportsDomain):
+            named = partial(relax, **limits)
+            return relax_in_units(named, acq_function, space.domain, X, contains)
+        if not isinstance(space, SupportsMolecules) or not space.rigid_dimension:
+            return relax(acq_function, X, project=space.project, contains=contains, **limits)
+        n_steps = torch.zeros(len(X), dtype=torch.int64, device=X.device)
+        if self.relaxation != "free":
+            rigid = relax_rigidly(acq_function, space, X, **limits)
+            if self.relaxation == "rigid":
+                return rigid
+            X, n_steps = rigid.X, rigid.n_steps
+        known = partial(_is_known_strain, space, space.strains(X_evaluated.to(X)))
+        end = relax(acq_function, X, project=space.project, contains=known, **limits)
+        return replace(end, n_steps=n_steps + end.n_steps)
 
     def ask_and_tell(
         self,
@@ -229,6 +287,14 @@ class BasinHopping(PopulationSearch):
             condition = "leave a move and a random generator"
             raise InputError(error_message("exclude", condition, ", ".join(self.exclude)))
         return generators, moves
+
+
+def _is_known_strain(space: SupportsMolecules, known: Tensor, X: Tensor) -> Tensor:
+    """Return whether structures are inside and little more strained than known ones, `[b]` bool."""
+    strains = space.strains(X)
+    low, high = (float(known.min()), float(known.max())) if known.numel() else (0.0, 0.0)
+    low, high = min(low, 0.0) - MAX_NEW_STRAIN, max(high, 0.0) + MAX_NEW_STRAIN
+    return space.contains(X) & ((strains >= low) & (strains <= high)).all(-1)
 
 
 def _to_candidates(result: RelaxationResult, generator_names: list[str]) -> Candidates:

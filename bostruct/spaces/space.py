@@ -206,6 +206,32 @@ class SupportsRegion(Protocol):
 
 
 @runtime_checkable
+class SupportsMolecules(Protocol):
+    """A space of molecules that stay whole and can move as rigid bodies."""
+
+    @property
+    def rigid_dimension(self) -> int:
+        """The number m of coordinates of rigid motions, 0 where no atoms are molecules."""
+        ...
+
+    def contains(self, X: Tensor) -> Tensor:
+        """Return whether X `[..., d]` may be proposed, `[...]` bool."""
+        ...
+
+    def rigid_motion(self, X: Tensor, q: Tensor) -> Tensor:
+        """Return X `[..., d]` after motions q `[..., m]` Å, differentiable; X itself at q = 0."""
+        ...
+
+    def strains(self, X: Tensor) -> Tensor:
+        """Return relative changes of bond lengths and of distances two bonds apart, `[..., k]`."""
+        ...
+
+    def molecule_violation(self, x: Tensor) -> str | None:
+        """Return which bond is broken or new at x `[d]`, None if all molecules are whole."""
+        ...
+
+
+@runtime_checkable
 class SupportsRadii(Protocol):
     """A space whose atomic radii can be corrected."""
 

@@ -9,6 +9,7 @@ from bostruct.structures.convert import from_ase as from_ase
 from bostruct.structures.convert import from_pymatgen as from_pymatgen
 from bostruct.structures.convert import to_ase as to_ase
 from bostruct.structures.convert import to_pymatgen as to_pymatgen
+from bostruct.structures.convert import van_der_waals_radii as van_der_waals_radii
 from bostruct.structures.elements import SYMBOLS as SYMBOLS
 from bostruct.structures.fingerprints import distance_fingerprint as distance_fingerprint
 from bostruct.structures.fingerprints import is_same_structure as is_same_structure

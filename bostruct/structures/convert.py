@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 UNKNOWN_RADIUS = 0.2
 """Å. ASE's value for elements of unknown covalent radius."""
 
+VAN_DER_WAALS_EXCESS = 0.9
+"""Å. Mean excess of van der Waals radii over covalent ones (Alvarez 2013)."""
+
 ONE_PER_ATOM, VECTOR_HINT = (
     "be one number for each atom",
     "Set vectors in the evaluator, in a Function.",
@@ -66,6 +69,25 @@ def covalent_radii(numbers: Tensor) -> Tensor:
         symbol = SYMBOLS[int(numbers[missing].flatten()[0])]
         condition = "be elements whose covalent radius is known"
         raise InputError(error_message("numbers", condition, symbol, "Give its radius."))
+    return radii
+
+
+def van_der_waals_radii(numbers: Tensor) -> Tensor:
+    """Return the van der Waals radius of each atom, in the shape of `numbers`, in Å.
+
+    Those of Alvarez, Dalton Trans. 42, 8617 (2013); of an element that has none there it is the
+    covalent radius and `VAN_DER_WAALS_EXCESS`.
+
+    Raises:
+        InputError: an element has no known covalent radius either.
+    """
+    from ase.data.vdw_alvarez import vdw_radii
+
+    table = torch.from_numpy(np.array(vdw_radii, dtype=np.float64))
+    listed = numbers.cpu().clamp(max=len(table) - 1)
+    radii = table[listed].masked_fill(numbers.cpu() >= len(table), torch.nan).to(numbers.device)
+    if bool(radii.isnan().any()):
+        radii = torch.where(radii.isnan(), covalent_radii(numbers) + VAN_DER_WAALS_EXCESS, radii)
     return radii
 
 

@@ -975,3 +975,17 @@ def test_refuses_crystals_that_are_not_in_the_space(change, message):
         setattr(atoms, name, value)
     with pytest.raises(InputError, match=message):
         read_initial_structures(atoms, CRYSTAL, EVALUATOR)
+
+
+def test_dissociated_molecules_are_refused_before_an_energy():
+    space = Cluster.of({"H2O": 2})
+    (atoms,) = to_ase(space.decode(space.sample(1, torch.Generator().manual_seed(0))))
+    order = [3, 0, 4, 1, 5, 2]
+    data = read_initial_structures(atoms[order], space, Function(lambda _: 0.0))
+    assert space.contains(data.X_unevaluated).all()
+    broken = atoms.copy()
+    broken.positions[1] += 0.6 * (broken.positions[1] - broken.positions[0])
+    with pytest.raises(InputError, match=r"whole molecules, got a bond H-O of 1\.55 Å, index 0"):
+        read_initial_structures(broken, space, Function(lambda _: 0.0))
+    allowed = Cluster.of({"H2O": 2}, allow_reactions=True)
+    assert len(read_initial_structures(broken, allowed, Function(lambda _: 0.0)).X_unevaluated) == 1

@@ -292,3 +292,53 @@ def test_description_is_json():
 def test_refuses(arguments, match):
     with pytest.raises(InputError, match=match):
         BasinHopping(**arguments)
+
+
+def torn(X):
+    """Return an acquisition that tears at the first bond of each cluster."""
+    P = X.reshape(*X.shape[:-1], -1, 3)
+    bond = (P[..., 1, :] - P[..., 0, :]).norm(dim=-1)
+    return bond - 0.01 * P.square().sum((-1, -2))
+
+
+def first_bonds(space, found):
+    P = found.X.reshape(len(found), -1, 3)
+    return (P[:, 1] - P[:, 0]).norm(dim=-1) / float(space.fragments.bond_lengths[0])
+
+
+@pytest.mark.parametrize("relaxation", [None, "free", "rigid", "rigid_free"])
+def test_molecules_stay_whole_in_every_relaxation(relaxation):
+    water = Cluster.of({"H2O": 2})
+    X = water.sample(2, stream(0))
+    search = replace(BRIEF, relaxation=relaxation)
+    found = search(torn, water, X, -torn(X), stream(1))
+    assert water.contains(found.X).all()
+    bonds = first_bonds(water, found)
+    assert bonds.max() <= 1 + basin_hopping.MAX_NEW_STRAIN + 1e-9
+    if relaxation == "rigid":
+        torch.testing.assert_close(bonds, torch.ones_like(bonds))
+    else:
+        assert bonds.max() > 1.04
+
+
+def test_free_relaxations_go_little_beyond_known_strains():
+    water = Cluster.of({"H2O": 2})
+    X = water.sample(2, stream(0))
+    stretched = water.fragments.rotate(
+        X.reshape(2, 6, 3), 1.1 * torch.eye(3).double().expand(2, 2, 3, 3)
+    )
+    found = BRIEF(torn, water, stretched.flatten(1), -torn(X), stream(1))
+    assert 1.1 < first_bonds(water, found).max() <= 1.15 + 1e-9
+
+
+def test_the_choice_of_a_relaxation_is_described_where_it_is_made():
+    assert "relaxation" not in BasinHopping().description()
+    assert BasinHopping(relaxation="rigid").description()["relaxation"] == "rigid"
+    with pytest.raises(InputError, match=r"relaxation.*free, rigid, rigid_free, got 'stiff'"):
+        BasinHopping(relaxation="stiff")
+
+
+def test_atoms_are_relaxed_freely_whatever_the_choice(space, known):
+    """Where no atoms are molecules there is one way."""
+    found = [replace(BRIEF, relaxation=r)(value, space, *known, stream(3)) for r in (None, "rigid")]
+    assert torch.equal(found[0].X, found[1].X)

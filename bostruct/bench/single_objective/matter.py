@@ -102,6 +102,10 @@ REFERENCE_SOURCES = {
         "the lowest of 200 relaxed rings of intact molecules in 495 s, and of a basin hopping with "
         "rigid molecules"
     ),
+    "water3": "basin hopping of whole molecules: 99 relaxations in 60 s, both walks there",
+    "water4": "basin hopping of whole molecules: 225 relaxations in 201 s, all 4 walks there",
+    "water5": "basin hopping of whole molecules: 321 relaxations in 401 s, all 5 walks there",
+    "water6": "basin hopping of whole molecules: 314 relaxations in 903 s, 4 of 5 walks there",
     "co_pt111": (
         "the lowest of 400 relaxed random structures in 247 s, two seeds, 73 of them there; the "
         "next 2 meV hold turned copies"
@@ -221,6 +225,13 @@ def _water_task(n: int, energy: float) -> Task:
     return replace(task, make_start=start, required_module="tblite")
 
 
+def _molecular_water_task(n: int, energy: float) -> Task:
+    """Return the task of n water molecules that stay whole."""
+    space = partial(Cluster.of, {"H2O": n})
+    task = _task(f"water{n}", space, Calculator(gfn2), energy, 0.02)
+    return replace(task, required_module="tblite")
+
+
 def _ions_task(
     name: str, formula: str, ions: Mapping[str, Any], energy: float, tolerance: float
 ) -> Task:
@@ -269,6 +280,10 @@ MATTER: Mapping[str, Task] = {
         _carbon_task(8, -41.328528),
         _carbon_task(9, -46.700362),
         _water_task(3, -414.566141),
+        _molecular_water_task(3, -414.566141),
+        _molecular_water_task(4, -553.066187),
+        _molecular_water_task(5, -691.393647),
+        _molecular_water_task(6, -829.852221),
         _task("co_pt111", co_on_pt111, Calculator(emt), 5.470127, 0.02),
         _task("pd4_pt111", pd4_on_pt111, Calculator(emt), 11.226175, 0.03),
     )

@@ -30,6 +30,7 @@ from bostruct.campaign.enthalpy_gradient import enthalpy_gradient
 from bostruct.campaign.report.export import write_structures
 from bostruct.evaluators import Failure, evaluate
 from bostruct.runtime.rng import generator_for
+from bostruct.spaces.space import SupportsMolecules
 from bostruct.structures import to_ase
 
 N_PATIENCE_HOPS = 80
@@ -184,7 +185,11 @@ def relax(task: Task, X: Tensor, energy_tolerance: float = 1e-9) -> tuple[Tensor
         return X, math.inf
     positions = template.positions.clone()
     positions[torch.from_numpy(free)] = torch.from_numpy(found[0].reshape(-1, 3))
-    return task.search_space.encode(replace(template, positions=positions)), found[1]
+    space = task.search_space
+    X_end = space.encode(replace(template, positions=positions))
+    if isinstance(space, SupportsMolecules) and space.molecule_violation(X_end[0]) is not None:
+        return X, math.inf
+    return X_end, found[1]
 
 
 def _relax_with_cell(task: Task, X: Tensor, energy_tolerance: float) -> tuple[Tensor, float]:

@@ -28,6 +28,7 @@ WAYS_OUT = {
     "region": "a wider `region`",
     "min_distance": "a smaller `min_distance`, or other `atomic_radii`",
     "thickness": "a larger `thickness`",
+    "allow_reactions": "`allow_reactions=True` if bonds of molecules may break and form",
     "max_gap_factor": "a larger `max_gap_factor`, or other `atomic_radii`",
 }
 """Ways to move a bound, by the argument of the space."""

@@ -28,7 +28,8 @@ def dihedral_angles(P: Tensor, torsions: Tensor) -> Tensor:
     # tan φ = |b2| b1 . (b2 x b3) / (b1 x b2) . (b2 x b3)
     y = torch.linalg.vector_norm(b2, dim=-1) * (b1 * n2).sum(-1)
     x = (n1 * n2).sum(-1)
-    return torch.atan2(y, x)
+    angles: Tensor = torch.atan2(y, x)
+    return angles
 
 
 def rotate_about(P: Tensor, origin: Tensor, axis: Tensor, angle: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ def rotate_about(P: Tensor, origin: Tensor, axis: Tensor, angle: Tensor) -> Tens
     cos, sin = (f(angle).unsqueeze(-1).unsqueeze(-1) for f in (torch.cos, torch.sin))
     # Rodrigues: x cos + (u x x) sin + u (u.x) (1 - cos)
     along = (u * arms).sum(-1, keepdim=True)
-    turned = arms * cos + torch.linalg.cross(u, arms) * sin + u * along * (1 - cos)
+    turned: Tensor = arms * cos + torch.linalg.cross(u, arms) * sin + u * along * (1 - cos)
     return turned + origin.unsqueeze(-2)
 
 

@@ -179,7 +179,7 @@ class Molecule:
         """
         try:
             from rdkit import Chem
-            from rdkit.Chem import AllChem
+            from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
         except ImportError as error:
             hint = "Run pip install 'bostruct[smiles]', or pass Atoms or a file."
             condition, value = "come with RDKit installed", "no module rdkit"
@@ -189,14 +189,14 @@ class Molecule:
             condition = "be a SMILES that RDKit reads"
             raise InputError(error_message("smiles", condition, repr(smiles), "Such as 'CCO'."))
         molecule = Chem.AddHs(parsed)
-        if AllChem.EmbedMolecule(molecule, randomSeed=seed) != 0:
+        if rdDistGeom.EmbedMolecule(molecule, randomSeed=seed) != 0:
             hint = "Pass Atoms or a file with its geometry."
             condition = "be a molecule that RDKit can embed"
             raise InputError(error_message("smiles", condition, repr(smiles), hint))
-        if AllChem.MMFFHasAllMoleculeParams(molecule):
-            AllChem.MMFFOptimizeMolecule(molecule, maxIters=2000)
-        elif AllChem.UFFHasAllMoleculeParams(molecule):
-            AllChem.UFFOptimizeMolecule(molecule, maxIters=2000)
+        if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
+            rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=2000)
+        elif rdForceFieldHelpers.UFFHasAllMoleculeParams(molecule):
+            rdForceFieldHelpers.UFFOptimizeMolecule(molecule, maxIters=2000)
         bonds = list(molecule.GetBonds())
         pairs = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in bonds]
         return cls(
@@ -255,7 +255,7 @@ class Molecule:
         if isinstance(molecule, os.PathLike):
             return cls.from_file(molecule)
         if type(molecule).__module__.startswith("pymatgen."):
-            return cls.from_pymatgen(molecule)  # type: ignore[arg-type]
+            return cls.from_pymatgen(molecule)
         condition = "be a name, Atoms, a Molecule or a file"
         raise InputError(error_message("molecule", condition, repr(molecule), "Such as 'H2O'."))
 

@@ -36,11 +36,23 @@ from bostruct.spaces.fingerprint_distance import (
     FingerprintedStructures,
 )
 from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
+from bostruct.spaces.molecules import moves as unit_moves
+from bostruct.spaces.molecules.bounds import bond_bounds, name_reactions
+from bostruct.spaces.molecules.fragments import Fragments
+from bostruct.spaces.molecules.molecule import Molecule
 from bostruct.spaces.region import chain_length, packed_radius
 from bostruct.spaces.space import Move
 from bostruct.spaces.stored_structures import StoredStructures, without_type
 from bostruct.spaces.surfaces import bounds, moves
 from bostruct.spaces.surfaces.deposition import contact_height, deposit_all, relax_overlaps
+from bostruct.spaces.surfaces.molecular_deposition import (
+    deposit_molecules,
+    join_units,
+    push_units_apart,
+    relocate_unit,
+    slide_units,
+    wrap_units,
+)
 from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms, is_self_pair
 from bostruct.spaces.surfaces.slab import (
     available_height,
@@ -60,7 +72,13 @@ from bostruct.spaces.surfaces.vacuum import (
     unwrap_slab,
     widen_hint,
 )
-from bostruct.structures import SYMBOLS, Structures, to_ase
+from bostruct.structures import (
+    SYMBOLS,
+    Structures,
+    covalent_radii,
+    to_ase,
+    van_der_waals_radii,
+)
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -77,6 +95,17 @@ WRAP_MARGIN = 0.1
 N_GRID_POINTS = 24
 """Number of grid points along each lattice vector for the lowest contact height."""
 
+UNIT_MOVES = {
+    "turn": unit_moves.turn_molecules,
+    "exchange": unit_moves.exchange,
+    "bend": unit_moves.bend,
+    "mirror": unit_moves.mirror,
+}
+"""Moves of whole molecules that depend on nothing else, by name."""
+
+ATOMIC_MOVES = {"permute_atoms": "permute", "rattle_atoms": "rattle", "relocate_atom": "relocate"}
+"""Moves of atoms that may break bonds, where molecules move too, by the names they have alone."""
+
 
 @final
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -84,9 +113,9 @@ class Surface(FingerprintedStructures):
     """All structures of some atoms on a slab that is periodic in its plane.
 
     The coordinates X `[..., 3f]` are the positions in Å of the atoms that move: the free atoms of
-    the slab in its order, then those of the formula in its order. Structures hold the slab in its
-    own order, then the atoms of the formula; cell, pbc, fixed atoms, tags, initial moments and
-    charges are the slab's.
+    the slab in its order, then those of the formula in its order, then those of the molecules, one
+    after the other. Structures hold the slab in its own order, then the other atoms; cell, pbc,
+    fixed atoms, tags, initial moments and charges are the slab's.
     Positions are equivalent to their periodic images: nothing is wrapped, so that relaxations are
     continuous.
 
@@ -97,7 +126,15 @@ class Surface(FingerprintedStructures):
             of its cell cuts is put together. Atoms in a `FixAtoms` constraint never move, the
             others do; without any constraint all are fixed.
         formula: formula of the atoms on the slab, as ASE reads it: "Ni5", "CO", "Au6Cu7"; empty for
-            the reconstruction of a slab with free atoms.
+            the reconstruction of a slab with free atoms. They move one by one, and may be bonded
+            to each other, to the slab and to molecules.
+        molecules: molecules on the slab that stay whole, beside or without a formula: a list as in
+            `["CO", atoms]`, pairs with counts, or counts by name as in `{"H2O": 3}`. A molecule is
+            a name in `ase.build.molecule`, Atoms, a file, or a `Molecule`. Samples and moves place,
+            turn and bend whole molecules; a structure in which a bond is not between 0.8 and 1.25
+            times as long as in the molecule that is given, or atoms of different molecules are
+            bonded, is outside. Bonds to the slab are allowed.
+        allow_reactions: True if bonds of molecules may break and form after the start.
         region: lowest and highest height in Å of the atoms that move, above the topmost atom of the
             slab. By default from the lowest position that an atom from above reaches if bonds are
             compressed by 15 %, so that hollows and trenches count, to where there is room for
@@ -124,6 +161,8 @@ class Surface(FingerprintedStructures):
         min_distances: `[f, a]` Å, the minimum distance of each pair, in `free_first_order`.
         region: lowest and highest height above the topmost atom of the slab, Å.
         max_gap_factor: largest distance of connected atoms, in bond lengths, or infinity.
+        fragments: molecules and free atoms that move, in the order of X; None without molecules.
+        allow_reactions: True if bonds of molecules may break and form.
 
     Raises:
         InputError: an argument is invalid.
@@ -140,12 +179,17 @@ class Surface(FingerprintedStructures):
     min_distances: Tensor
     region: tuple[float, float]
     max_gap_factor: float
+    fragments: Fragments | None
+    allow_reactions: bool
+    _atomic_min_distances: Tensor
 
     def __init__(
         self,
         slab: Atoms | str | os.PathLike[str],
         formula: str = "",
         *,
+        molecules: Mapping[str, int] | Sequence[Any] | None = None,
+        allow_reactions: bool = False,
         region: Sequence[float] | None = None,
         atomic_radii: Mapping[str, float] | None = None,
         min_distance: Mapping[str, float] | float | None = None,
@@ -154,6 +198,14 @@ class Surface(FingerprintedStructures):
     ) -> None:
         slab_structure = read_slab(slab)
         added = parse_formula(formula, min_atoms=0)
+        fragments = None
+        if molecules is not None:
+            alone = Fragments.from_counts(molecules)
+            formula += Fragments.free_formula(alone.free_numbers)
+            added = torch.cat((added, alone.numbers))
+            movable = slab_structure.numbers[~slab_structure.fixed]
+            free_atoms = torch.cat((movable, parse_formula(formula, min_atoms=0)))
+            fragments = Fragments(free_atoms, alone.molecules, alone.counts)
         numbers = torch.cat((slab_structure.numbers, added))
         radii = resolve_atomic_radii(numbers, atomic_radii)
         # doubled, so that the table holds the minimum distance of an atom to its own image
@@ -164,12 +216,18 @@ class Surface(FingerprintedStructures):
         free = (~fixed).nonzero().squeeze(-1)
         if not len(free):
             arguments = f"a formula of {formula!r} and a slab whose atoms are all fixed"
-            hint = "Give a formula, or fix only the lower part of the slab."
+            hint = "Give a formula or molecules, or fix only the lower part of the slab."
             raise InputError(error_message("slab", "leave atoms that can move", arguments, hint))
         bond_length = 2 * float(radii[: len(slab_structure.numbers)].max())
         normal_axis = find_normal_axis(slab_structure, bond_length)
         slab_structure = unwrap_slab(slab_structure, normal_axis)
         order = torch.cat((free, fixed.nonzero().squeeze(-1)))
+        distances = distances[free][:, order]
+        object.__setattr__(self, "_atomic_min_distances", distances.clone())
+        if fragments is not None and not allow_reactions:
+            f, own_images = len(free), distances.diagonal()
+            limits = fragments.pair_tables(radii[free], distances[:, :f])[1]
+            distances[:, :f] = limits + torch.diag(own_images)
         for name, value in {
             "slab": slab_structure,
             "normal_axis": normal_axis,
@@ -178,7 +236,9 @@ class Surface(FingerprintedStructures):
             "atomic_radii": radii,
             "free_indices": free,
             "free_first_order": order,
-            "min_distances": distances[free][:, order],
+            "min_distances": distances,
+            "fragments": fragments,
+            "allow_reactions": allow_reactions,
             "max_gap_factor": resolve_max_gap_factor(max_gap_factor, numbers[free], atomic_radii),
         }.items():
             object.__setattr__(self, name, value)
@@ -193,7 +253,10 @@ class Surface(FingerprintedStructures):
     def __repr__(self) -> str:
         slab = self.slab.formulas()[0]
         low, high = self.region
-        return f"Surface({slab!r}, {self.formula!r}, region=({low:.2f}, {high:.2f}))"
+        held = repr(self.formula)
+        if self.fragments is not None:
+            held = f"molecules={self._molecules_name()!r}"
+        return f"Surface({slab!r}, {held}, region=({low:.2f}, {high:.2f}))"
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "_kept"}
@@ -208,12 +271,16 @@ class Surface(FingerprintedStructures):
         """The length of a bond of each pair, `[a, a]` Å, in `free_first_order`.
 
         It is the sum of the radii, or a little more than the minimum distance; on the diagonal it
-        is the bond length of two equal atoms.
+        is the bond length of two equal atoms, between molecules the length of a contact.
         """
         radii = self.atomic_radii[self.free_first_order]
         lengths = radii.unsqueeze(0) + radii.unsqueeze(1)
         f = self._n_free
         lengths[:f] = torch.maximum(lengths[:f], 1.05 * self.min_distances)
+        if self.fragments is not None:
+            radii, limits = radii[:f], self._atomic_min_distances[:, :f]
+            contacts = self.fragments.pair_tables(radii, limits)[0]
+            lengths[:f, :f] = contacts + torch.diag(lengths.diagonal()[:f])
         lengths[:, :f] = lengths[:f].T.clone()
         return lengths
 
@@ -229,7 +296,8 @@ class Surface(FingerprintedStructures):
         """Return random structures, `[n, d]` float64 on the CPU.
 
         Atoms come down one after the other and stick where they touch; free atoms of the slab are
-        displaced, and sometimes some of them are removed and come down again.
+        displaced, and sometimes some of them are removed and come down again. Molecules come down
+        whole, turned at random.
 
         Raises:
             SpaceError: the region is so small that some could not be made.
@@ -249,21 +317,25 @@ class Surface(FingerprintedStructures):
         """Return the coordinates of structures on this slab, `[b, d]`.
 
         Their atoms may stand in any order and in any image of the cell. Atoms at the positions of
-        fixed ones of the slab are taken as these; of the others equal ones keep their order. Marks
-        of fixed atoms, and tags, do not matter.
+        fixed ones of the slab are taken as these; of the others equal ones keep their order. Atoms
+        of molecules are found by their bonds, unless those in the order of the structure are whole,
+        or some are broken. Marks of fixed atoms, and tags, do not matter.
 
         Raises:
             InputError: a structure has another cell, other atoms, or no atom where the slab has a
                 fixed one.
         """
         template = self._template(structures.positions)
-        return template.encode(structures, self._described_formula()).flatten(-2)
+        P = template.encode(structures, self._described_formula())
+        if self.fragments is not None:
+            P = self._with_whole_molecules(P, self.fragments)
+        return P.flatten(-2)
 
     def contains(self, X: Tensor) -> Tensor:
         """Return whether all atoms that move are in the region, connected, and none too close.
 
-        All must be connected to the slab, see `max_gap_factor`. X is `[..., d]`, the result
-        `[...]`.
+        All must be connected to the slab, see `max_gap_factor`, and molecules whole, unless
+        reactions are allowed. X is `[..., d]`, the result `[...]`.
         """
         template = self._template(X)
         Q = self._to_plane_frame(X)
@@ -278,6 +350,8 @@ class Surface(FingerprintedStructures):
         D = displacement_norms(template.plane.displacements(Q[..., :f, :], Q, shifts))
         apart = ((min_distances <= D) | is_self_pair(f, a, shifts)).flatten(-3).all(-1)
         allowed: Tensor = inside & apart & template.is_connected(Q, self.max_gap_factor)
+        if self.fragments is not None and not self.allow_reactions:
+            allowed = allowed & self.fragments.are_bonds_whole(self._positions(X))
         return allowed
 
     def project(self, X: Tensor) -> Tensor:
@@ -291,6 +365,39 @@ class Surface(FingerprintedStructures):
         height = P @ normal
         change = height.clamp(*template.height_range) - height
         return (P + change.unsqueeze(-1) * normal).flatten(-2)
+
+    @property
+    def rigid_dimension(self) -> int:
+        """The number m of coordinates of rigid motions, 0 without molecules."""
+        return 0 if self.fragments is None else self.fragments.rigid_dimension
+
+    def rigid_motion(self, X: Tensor, q: Tensor) -> Tensor:
+        """Return X `[..., d]` after rigid motions q `[..., m]` Å of its molecules.
+
+        Free atoms move too. Differentiable, and X itself at q = 0; without molecules nothing moves.
+        See `Fragments.rigid_motion`.
+        """
+        if self.fragments is None:
+            return X
+        return self.fragments.rigid_motion(self._positions(X), q).flatten(-2)
+
+    def strains(self, X: Tensor) -> Tensor:
+        """Return relative changes of bond lengths and of distances two bonds apart, `[..., k]`."""
+        if self.fragments is None:
+            return X[..., :0]
+        return self.fragments.strains(self._positions(X))
+
+    def molecule_violation(self, x: Tensor) -> str | None:
+        """Return which bond is broken or new at x `[d]`, None if all molecules are whole."""
+        if self.fragments is None or self.allow_reactions:
+            return None
+        P = self._positions(x)
+        f, plane = self._n_free, self._template(x).plane
+        Q = P @ plane.axes
+        shifts = plane.translations(float(self.min_distances.max()))
+        D = displacement_norms(plane.displacements(Q, Q, shifts))
+        D = D.masked_fill(is_self_pair(f, f, shifts), torch.inf).amin(-1)
+        return self.fragments.violation(P, D, self.min_distances[:, :f].to(P))
 
     @cached_property
     def fingerprint_tolerance(self) -> float:
@@ -315,8 +422,16 @@ class Surface(FingerprintedStructures):
         """Return the random changes of the atoms that move, by name.
 
         "permute" (several species that move only), "rattle", "relocate", and "slide" (with a
-        formula only). Where a move leaves the space, it returns its input, projected.
+        formula only). Molecules move as a whole; they also "turn", "exchange" with unlike ones,
+        "bend" by torsions and "mirror", and atoms move alone where reactions are allowed. Where a
+        move leaves the space, it returns its input, projected.
         """
+        if self.fragments is not None:
+            names = ["rattle", "relocate", "slide", "turn", *self.fragments.move_names()]
+            if self.allow_reactions:
+                several = len(set(self.numbers[self.free_indices].tolist())) > 1
+                names += [name for name in ATOMIC_MOVES if several or name != "permute_atoms"]
+            return {name: partial(self._move_units, name) for name in names}
         names = ["rattle", "relocate"]
         if self._n_adsorbate_atoms:
             names.append("slide")
@@ -340,7 +455,11 @@ class Surface(FingerprintedStructures):
         slab = to_ase(stored.structures)[0]
         # An empty constraint: without any all atoms would be fixed.
         slab.set_constraint(FixAtoms(stored.structures.fixed.nonzero().flatten().tolist()))
-        return cls(**{**without_type(description), "slab": slab})
+        arguments = {**without_type(description), "slab": slab}
+        if "molecules" in arguments:
+            items = arguments["molecules"]
+            arguments["molecules"] = [(Molecule.from_description(m), m["count"]) for m in items]
+        return cls(**arguments)
 
     def stored_structures(self) -> StoredStructures:
         """Return the slab, of which the description holds a digest."""
@@ -351,11 +470,14 @@ class Surface(FingerprintedStructures):
         symbols = [SYMBOLS[number] for number in self.numbers.tolist()]
         ordered = [symbols[k] for k in self.free_first_order.tolist()]
         min_distance = {
-            "-".join(sorted((ordered[i], other))): float(self.min_distances[i, j])
+            "-".join(sorted((ordered[i], other))): float(self._atomic_min_distances[i, j])
             for i in range(self._n_free)
             for j, other in enumerate(ordered)
         }
-        slab = self.slab
+        slab, molecular = self.slab, {}
+        if self.fragments is not None:
+            molecular["molecules"] = self.fragments.description()["molecules"]
+            molecular["allow_reactions"] = self.allow_reactions
         return {
             "type": "Surface",
             "slab": {
@@ -370,6 +492,7 @@ class Surface(FingerprintedStructures):
             "atomic_radii": dict(sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))),
             "min_distance": dict(sorted(min_distance.items())),
             "max_gap_factor": self.max_gap_factor if math.isfinite(self.max_gap_factor) else None,
+            **molecular,
         }
 
     @property
@@ -414,6 +537,8 @@ class Surface(FingerprintedStructures):
         In earlier versions the default had no room for upright chains. A region that was given
         stays.
         """
+        if self.fragments is not None:  # earlier versions had none
+            return self
         available = self._available_height
         earlier = (self.region[0], min(self._compact_height, available))
         is_default = self.region[1] == min(self._chain_height, available)
@@ -431,13 +556,24 @@ class Surface(FingerprintedStructures):
         x = x.detach().cpu().double()
         template, Q = self._template(x), self._to_plane_frame(x)
         heights = Q[: self._n_free, 2] - self._slab_heights.max()
-        return [
-            *bounds.distance_bounds(Q, template),
-            *bounds.height_bounds(heights, self.region, template),
-        ]
+        distances = bounds.distance_bounds(Q, template)
+        if self.fragments is not None and not self.allow_reactions:
+            distances = name_reactions(distances, self.description()["min_distance"])
+            P = self._positions(x)
+            distances += bond_bounds(P, self.fragments, self.free_indices)
+        return [*distances, *bounds.height_bounds(heights, self.region, template)]
 
     def _described_formula(self) -> str:
-        return f"{self.slab.formulas()[0]} with {self.formula or 'nothing'} on it"
+        held = self.formula or "nothing"
+        if self.fragments is not None:
+            held = self._molecules_name()
+        return f"{self.slab.formulas()[0]} with {held} on it"
+
+    def _molecules_name(self) -> str:
+        """Return molecules and atoms of the formula, as in "CO + H"."""
+        assert self.fragments is not None
+        added = parse_formula(self.formula, min_atoms=0)
+        return Fragments(added, self.fragments.molecules, self.fragments.counts).name
 
     def _positions(self, X: Tensor) -> Tensor:
         return X.reshape(*X.shape[:-1], self._n_free, 3)
@@ -451,6 +587,9 @@ class Surface(FingerprintedStructures):
     def _from_plane_frame(self, Q: Tensor) -> Tensor:
         """Return the coordinates of the atoms that move, wrapped into the cell."""
         plane = self._template(Q).plane
+        if self.fragments is not None:
+            moving = wrap_units(Q[..., : self._n_free, :], self.fragments, plane, WRAP_MARGIN)
+            return (moving @ plane.axes.T).flatten(-2)
         return (plane.wrap(Q[..., : self._n_free, :], WRAP_MARGIN) @ plane.axes.T).flatten(-2)
 
     def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
@@ -471,6 +610,50 @@ class Surface(FingerprintedStructures):
         moved = self._from_plane_frame(self._relax_overlaps(Q))
         return torch.where(self.contains(moved).unsqueeze(-1), moved, self.project(X))
 
+    def _move_units(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
+        fragments = self.fragments
+        assert fragments is not None
+        if name in ATOMIC_MOVES:
+            return self._move(ATOMIC_MOVES[name], X, generator)
+        template, Q = self._template(X), self._to_plane_frame(X)
+        f, plane, bonds = self._n_free, template.plane, template.bond_lengths
+        if name == "relocate":
+            high = template.height_range[1]
+            far = self._far_lengths.to(X)
+            Q = relocate_unit(Q, fragments, bonds, far, high, plane, generator)
+        elif name == "slide":
+            first_unit = f - self._n_adsorbate_atoms  # free atoms of the slab are units
+            Q = slide_units(Q, fragments, first_unit, plane, generator)
+        else:
+            if name == "rattle":
+                length = float(bonds[:f, :f].mean())
+                moved = unit_moves.rattle(Q[:, :f], fragments, length, generator)
+            else:
+                moved = UNIT_MOVES[name](Q[:, :f], fragments, generator)
+            Q = torch.cat((moved, Q[:, f:]), 1)
+        moved = self._from_plane_frame(self._relax_overlaps(Q))
+        return torch.where(self.contains(moved).unsqueeze(-1), moved, self.project(X))
+
+    def _with_whole_molecules(self, P: Tensor, fragments: Fragments) -> Tensor:
+        """Return positions `[b, f, 3]` Å, with the atoms of each molecule bonded where they can be.
+
+        Molecules are in one piece.
+        """
+        plane = self._template(P).plane
+        Q = P @ plane.axes
+        shifts = plane.translations(float(self.bond_lengths.max()))
+        joined = join_units(Q, fragments, plane)
+        rows = []
+        for q, whole, is_whole in zip(
+            Q, joined, fragments.are_bonds_whole(joined).tolist(), strict=True
+        ):
+            order = None
+            if not is_whole:
+                nearest = displacement_norms(plane.displacements(q, q, shifts)).amin(-1)
+                order = fragments.match_atoms(fragments.numbers.tolist(), nearest.detach().cpu())
+            rows.append(whole if order is None else join_units(q[order], fragments, plane))
+        return torch.stack(rows) @ plane.axes.T if rows else P
+
     def _relax_overlaps(self, Q: Tensor, max_height: float = math.inf) -> Tensor:
         template, f = self._template(Q), self._n_free
         distances = torch.maximum(
@@ -478,6 +661,9 @@ class Surface(FingerprintedStructures):
         )
         low, high = template.height_range
         heights = (low, min(high, max_height))
+        if self.fragments is not None:
+            args = (distances, heights, template.plane, N_PUSH_STEPS)
+            return push_units_apart(Q, self.fragments, *args)
         return relax_overlaps(Q, f, distances, heights, template.plane, N_PUSH_STEPS)
 
     def _sample(self, n: int, generator: torch.Generator, max_attempts: int) -> Tensor | None:
@@ -486,16 +672,56 @@ class Surface(FingerprintedStructures):
         added = self.slab.positions.new_zeros(self._n_adsorbate_atoms, 3)
         P = torch.cat((self.slab.positions, added))
         Q = (P[self.free_first_order] @ self._plane.axes).to(generator.device)
-        template, f = self._template(Q), self._n_free
+        template = self._template(Q)
         max_height = float(self._slab_heights.max()) + self.sampling_height
         args = (template.bond_lengths, max_height, template.plane, generator)
 
         def draw(count: int) -> tuple[Tensor, Tensor]:
-            deposited = deposit_all(count, Q, f - self._n_adsorbate_atoms, f, *args)
+            deposited = self._deposit(count, Q, *args)
             X = self._from_plane_frame(self._relax_overlaps(deposited, max_height))
             return X, self.contains(X)
 
         return rejection_sample(n, self.dimension, draw, max_attempts)
+
+    def _deposit(
+        self,
+        count: int,
+        Q: Tensor,
+        bond_lengths: Tensor,
+        max_height: float,
+        plane: PeriodicPlane,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Return random structures `[count, a, 3]` Å, first of free atoms, then with molecules."""
+        f, fragments = self._n_free, self.fragments
+        n_slab_free = f - self._n_adsorbate_atoms
+        args = (max_height, plane, generator)
+        if fragments is None:
+            return deposit_all(count, Q, n_slab_free, f, bond_lengths, *args)
+        k = len(fragments.free_numbers)
+        without = torch.cat((torch.arange(k), torch.arange(f, len(Q)))).to(Q.device)
+        bonds = bond_lengths[without][:, without]
+        atoms = deposit_all(count, Q[without], n_slab_free, k, bonds, *args)
+        unplaced = Q[k:f].expand(count, -1, -1)
+        deposited = torch.cat((atoms[:, :k], unplaced, atoms[:, k:]), 1)
+        far = self._far_lengths.to(Q)
+        return deposit_molecules(deposited, fragments, bond_lengths, far, *args)
+
+    @cached_property
+    def _far_lengths(self) -> Tensor:
+        """Distances at which atoms of molecules touch all without a bond, `[a, a]` Å.
+
+        In `free_first_order`; of other pairs they are the bond lengths.
+        """
+        assert self.fragments is not None
+        order = self.free_first_order
+        scale = self.atomic_radii / covalent_radii(self.numbers)
+        radii = (van_der_waals_radii(self.numbers) * scale)[order]
+        in_molecule = torch.zeros(len(order), dtype=torch.bool)
+        in_molecule[len(self.fragments.free_numbers) : self._n_free] = True
+        unlike = in_molecule.unsqueeze(0) ^ in_molecule.unsqueeze(1)
+        sums = radii.unsqueeze(0) + radii.unsqueeze(1)
+        return torch.where(unlike, torch.maximum(sums, self.bond_lengths), self.bond_lengths)
 
     @cached_property
     def _plane(self) -> PeriodicPlane:

@@ -31,7 +31,7 @@ def test_the_suite_has_every_kind_of_matter():
         *("ar13", "lj13x10", "morse13", "morse13_10", "morse13_14", "lj13_binary"),
         *("au14_gupta", "cu15", "au5cu10", "pt6ni3cu3", "nacl4", "nacl5", "mgo4"),
         *("si10_sw", "si12_sw", "c7_tersoff", "c8_tersoff", "c9_tersoff"),
-        *("h2o3_gfn2", "co_pt111", "pd4_pt111"),
+        *("h2o3_gfn2", "water3", "water4", "water5", "water6", "co_pt111", "pd4_pt111"),
     ]
 
 

@@ -12,6 +12,7 @@ from bostruct.spaces.clusters.packing import distance_matrix
 from bostruct.spaces.connectivity import is_connected
 from bostruct.structures import from_ase, to_ase
 from bostruct.testing import SpaceContract, seeded_generator
+from bostruct.testing.central_differences import assert_gradient
 
 CLUSTERS = {
     "Cu2": {},
@@ -37,6 +38,185 @@ class TestCluster(SpaceContract):
     @pytest.fixture
     def space(self, cluster):
         return cluster
+
+
+MOLECULAR = {
+    "water": {"molecules": {"H2O": 4}},
+    "a free ion": {"molecules": {"H2O": 3, "Na": 1}},
+    "torsions": {"molecules": {"CH3CH2OH": 1, "H2O": 1}},
+    "one molecule": {"molecules": {"H2O2": 1}},
+    "two kinds": {"molecules": [("NH3", 2), "HCl"]},
+    "reactions": {"molecules": {"H2O": 2, "CO": 1}, "allow_reactions": True},
+}
+
+
+class TestMolecularCluster(SpaceContract):
+    @pytest.fixture(params=MOLECULAR)
+    def space(self, request):
+        return Cluster.of(**MOLECULAR[request.param])
+
+
+def water(n=3):
+    return Cluster.of({"H2O": n})
+
+
+def broken(X):
+    """Return clusters whose first hydrogen atom is 0.6 Å farther from its oxygen atom."""
+    P = X.reshape(len(X), -1, 3).clone()
+    bond = P[:, 1] - P[:, 0]
+    P[:, 1] += 0.6 * bond / bond.norm(dim=-1, keepdim=True)
+    return P.flatten(-2)
+
+
+def bond_lengths(space, X):
+    ends = X.reshape(len(X), -1, 3)[:, space.fragments.bonds]
+    return (ends[:, :, 0] - ends[:, :, 1]).norm(dim=-1)
+
+
+def test_the_molecules_of_samples_and_moves_are_rigid():
+    space = Cluster.of({"CH3CH2OH": 1, "H2O": 2})
+    X = space.sample(32, seeded_generator(0))
+    reference = space.fragments.bond_lengths
+    torch.testing.assert_close(bond_lengths(space, X), reference.expand(32, -1))
+    for name, move in space.moves().items():
+        moved = move(X, seeded_generator(1))
+        torch.testing.assert_close(bond_lengths(space, moved), reference.expand(32, -1))
+        assert not torch.equal(moved, X), name
+
+
+def test_molecules_of_samples_touch():
+    space = water(6)
+    D = distance_matrix(space.sample(32, seeded_generator(0)).reshape(32, -1, 3))
+    between = ~space.fragments.is_same_unit
+    ratio = torch.where(between, D / space.bond_lengths.clamp(min=1e-9), math.inf)
+    assert (ratio.amin((-1, -2)) > 0.9).all()
+    assert is_connected(D, 1.1 * space.bond_lengths).all()
+
+
+def test_names_of_moves():
+    assert list(water().moves()) == ["rattle", "turn", "relocate", "splice", "twist"]
+    assert "exchange" in Cluster.of({"H2O": 2, "Na": 1}).moves()
+    assert {"bend", "mirror"} <= set(Cluster.of({"H2O2": 2}).moves())
+    assert list(Cluster.of({"H2O": 1}).moves()) == ["rattle"]
+    reactive = Cluster.of({"H2O": 2}, allow_reactions=True).moves()
+    assert {"permute_atoms", "rattle_atoms", "relocate_atom"} <= set(reactive)
+
+
+def test_reacted_molecules_are_outside_unless_allowed():
+    X = water().sample(8, seeded_generator(0))
+    assert not water().contains(broken(X)).any()
+    assert Cluster.of({"H2O": 3}, allow_reactions=True).contains(broken(X)).all()
+
+
+def test_a_new_bond_is_a_reaction():
+    """Two waters whose oxygen atoms are as close as in hydrogen peroxide."""
+    space = water(2)
+    P = space.fragments.reference.clone()
+    P[3:] = -P[3:]
+    P[3:, 2] += 1.5
+    assert not space.contains(P.flatten())
+    P[3:, 2] += 1.3
+    assert space.contains(P.flatten() - P.mean(0).repeat(6))
+
+
+def test_hydrogen_bonds_are_inside():
+    space = water(2)
+    oxygen, *hydrogens = space.fragments.reference[:3]
+    direction = (hydrogens[0] - oxygen) / (hydrogens[0] - oxygen).norm()
+    sideways = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    for length, inside in ((1.2, False), (1.5, True), (2.0, True)):
+        P = space.fragments.reference.clone()
+        P[3] = hydrogens[0] + length * direction
+        P[4:] = P[3] + 0.6 * direction + torch.stack((0.76 * sideways, -0.76 * sideways))
+        assert bool(space.contains(space.project(P.flatten()))) is inside, length
+
+
+def test_equal_molecules_may_be_exchanged_turned_and_mirrored():
+    space = Cluster.of({"H2O": 3, "NH3": 1})
+    X = space.sample(4, seeded_generator(0))
+    P = X.reshape(4, -1, 3)
+    exchanged = P[:, [3, 4, 5, 0, 2, 1, *range(6, 13)]]
+    turned = P @ torch.linalg.qr(torch.randn(3, 3, dtype=P.dtype, generator=seeded_generator(1)))[0]
+    for other in (exchanged, turned, -P):
+        assert space.is_duplicate(X, other.flatten(-2)).all()
+    assert not space.is_duplicate(X, X.roll(1, 0)).any()
+
+
+def test_molecules_are_found_among_atoms_in_any_order():
+    space = Cluster.of({"CH3CH2OH": 1, "H2O": 2, "Na": 1})
+    X = space.sample(6, seeded_generator(0))
+    order = torch.randperm(len(space.numbers), generator=seeded_generator(1)).tolist()
+    shuffled = [atoms[order] for atoms in to_ase(space.decode(X))]
+    back = space.encode(from_ase(shuffled))
+    assert space.contains(back).all()
+    assert space.is_duplicate(back, X).all()
+
+
+def test_violations_name_the_bond():
+    space = water()
+    X = space.sample(4, seeded_generator(0))
+    assert all(space.molecule_violation(x) is None for x in X)
+    for x in broken(X):
+        assert space.molecule_violation(x) == "a bond H-O of 1.57 Å"
+        assert space.molecule_violation(space.encode(space.decode(x))[0]) is not None
+        assert Cluster.of({"H2O": 3}, allow_reactions=True).molecule_violation(x) is None
+        assert Cluster("(OH2)3").molecule_violation(x) is None
+    P = X[0].reshape(3, 3, 3).clone()
+    P[1] = P[0] + torch.tensor([0.0, 0.0, 1.4])
+    assert "that are not bonded" in space.molecule_violation(P.flatten())
+
+
+def test_strains_are_relative_changes():
+    space = water(1)
+    P = space.fragments.reference
+    assert space.strains(P.flatten()).abs().max() < 1e-12
+    torch.testing.assert_close(space.strains(1.1 * P.flatten()), torch.full((3,), 0.1).double())
+    assert Cluster("H2O").strains(P.flatten()).shape == (0,)
+
+
+@pytest.mark.parametrize("name", MOLECULAR)
+def test_a_molecular_description_gives_the_same_space(name):
+    space = Cluster.of(**MOLECULAR[name])
+    again = Cluster.from_description(space.description())
+    assert again.description() == space.description()
+    assert torch.equal(again.sample(3, seeded_generator(0)), space.sample(3, seeded_generator(0)))
+
+
+def test_molecular_clusters_keep_their_molecules_with_other_radii():
+    space = water().with_radii({"O": 0.7})
+    assert space.fragments.name == "3 H2O"
+    assert float(space.atomic_radii[0]) == 0.7
+    assert space.contains(space.sample(4, seeded_generator(0))).all()
+    assert water().with_region_of({"radius": 3.0}).radius == water().radius
+
+
+def test_what_is_no_cluster_of_molecules_is_refused():
+    for molecules in ({}, {"Na": 2}):
+        with pytest.raises(InputError, match=r"molecules.*hold molecules, got none"):
+            Cluster.of(molecules)
+    with pytest.raises(InputError, match=r"molecules.*counts by name or a list.*'H2O'"):
+        Cluster.of("H2O")
+    with pytest.raises(InputError, match=r"molecules\['H2O'\].*integer of at least 1, got 0"):
+        Cluster.of({"H2O": 0})
+    with pytest.raises(SpaceError, match="large enough for 6 H2O"):
+        Cluster.of({"H2O": 6}, radius=2.5)
+
+
+def test_rigid_motions_are_differentiable_and_keep_bonds():
+    space = Cluster.of({"CH3CH2OH": 1, "H2O": 1, "Na": 1})
+    X = space.sample(3, seeded_generator(0))
+    m = space.rigid_dimension
+    assert m == 3 * 3 + 3 * 2 + 2
+    q = 0.2 * torch.randn(3, m, dtype=X.dtype, generator=seeded_generator(1))
+    torch.testing.assert_close(space.rigid_motion(X, torch.zeros_like(q)), X)
+    moved = space.rigid_motion(X, q)
+    assert (moved - X).abs().max() > 0.1
+    torch.testing.assert_close(bond_lengths(space, moved), bond_lengths(space, X))
+    for at in (torch.zeros_like(q), q):
+        assert_gradient(lambda q: space.rigid_motion(X, q).sin().sum(), at)
+    atomic = Cluster("H2O")
+    assert atomic.rigid_dimension == 0
+    assert torch.equal(atomic.rigid_motion(X[:, :9], q[:, :0]), X[:, :9])
 
 
 def test_atoms_stand_in_the_order_of_the_formula():

@@ -13,6 +13,7 @@ from bostruct.errors import InputError, ShapeError, SpaceError
 from bostruct.spaces import Surface
 from bostruct.structures import from_ase, to_ase
 from bostruct.testing import SpaceContract, seeded_generator
+from bostruct.testing.central_differences import assert_gradient
 
 
 def gold(size=(3, 3, 2), free=0, vacuum=8.0):
@@ -94,6 +95,124 @@ def heights(space, X):
     normal = -normal if third < 0 else normal
     top = (space.slab.positions @ normal).max()
     return free_atoms(space, X) @ normal - top
+
+
+def platinum(size=(3, 3, 2), free=0):
+    slab = fcc111("Pt", size, vacuum=8.0)
+    slab.set_constraint(FixAtoms(mask=slab.get_tags() > free))
+    return slab
+
+
+MOLECULAR = {
+    "CO": lambda: Surface(platinum(), molecules=["CO"]),
+    "two CO on free atoms": lambda: Surface(platinum(free=1), molecules=["CO", "CO"]),
+    "atoms and molecules": lambda: Surface(
+        platinum((4, 4, 2)), "Cu2", molecules={"H2O": 2, "H": 1}
+    ),
+    "torsions": lambda: Surface(skewed(), molecules=["CH3CH2OH"], region=(0, 6)),
+    "turned slab": lambda: Surface(upside_down(), molecules={"CO": 2}),
+    "reactions": lambda: Surface(platinum(), molecules={"CO": 2}, allow_reactions=True),
+}
+
+
+class TestMolecularSurface(SpaceContract):
+    @pytest.fixture(params=MOLECULAR)
+    def space(self, request):
+        return MOLECULAR[request.param]()
+
+
+def carbon_monoxide():
+    return Surface(platinum(), molecules=["CO"])
+
+
+def co_lengths(X):
+    P = X.reshape(len(X), -1, 3)
+    return (P[:, 1] - P[:, 0]).norm(dim=-1)
+
+
+def test_carbon_monoxide_is_whole_in_all_samples_and_moves():
+    space = carbon_monoxide()
+    X = space.sample(200, seeded_generator(0))
+    length = torch.full((200,), float(space.fragments.bond_lengths[0]), dtype=torch.float64)
+    torch.testing.assert_close(co_lengths(X), length)
+    for name, move in space.moves().items():
+        moved = move(X, seeded_generator(1))
+        torch.testing.assert_close(co_lengths(moved), length)
+        assert not torch.equal(moved, X), name
+    assert list(space.moves()) == ["rattle", "relocate", "slide", "turn"]
+
+
+def test_a_dissociated_molecule_is_outside_unless_reactions_are_allowed():
+    space = carbon_monoxide()
+    X = space.sample(8, seeded_generator(0))
+    P = X.reshape(8, 2, 3).clone()
+    P[:, 1] += (P[:, 1] - P[:, 0]) * 0.3
+    assert not space.contains(P.flatten(1)).any()
+    assert space.molecule_violation(P.flatten(1)[0]).startswith("a bond C-O of 1.50 Å")
+    assert space.molecule_violation(X[0]) is None
+    reactive = Surface(platinum(), molecules=["CO"], allow_reactions=True)
+    assert reactive.molecule_violation(P.flatten(1)[0]) is None
+    assert Surface(platinum(), "CO").molecule_violation(X[0]) is None
+    inside = (P[..., 2] <= float(reactive.slab.positions[:, 2].max()) + reactive.region[1]).all(-1)
+    assert reactive.contains(P.flatten(1))[inside].all()
+    assert reactive.encode(reactive.decode(P.flatten(1))).shape == X.shape
+    assert "rattle_atoms" in reactive.moves()
+
+
+def test_molecules_are_found_again_in_any_order_and_image():
+    space = Surface(platinum(), molecules=["CO", "H2O"])
+    X = space.sample(6, seeded_generator(0))
+    order = torch.randperm(23, generator=seeded_generator(1)).tolist()
+    shuffled = []
+    for atoms in to_ase(space.decode(X)):
+        atoms.set_constraint()
+        atoms.wrap()
+        shuffled.append(atoms[order])
+    back = space.encode(from_ase(shuffled))
+    assert space.contains(back).all()
+    assert space.is_duplicate(back, X).all()
+
+
+def test_bonds_to_the_slab_are_allowed_and_between_molecules_not():
+    space = Surface(platinum(), molecules=["CO", "CO"])
+    top = space.slab.positions[space.slab.positions[:, 2].argmax()]
+    on_top = top + torch.tensor([[0, 0, 1.85], [0, 0, 3.0]])  # carbon on platinum
+    beside = on_top + torch.tensor([1.3, 0.0, 0.0])
+    apart = on_top + torch.tensor([2.77, 0.0, 0.0])
+    assert space.contains(torch.cat((on_top, apart)).flatten())
+    assert not space.contains(torch.cat((on_top, beside)).flatten())
+
+
+@pytest.mark.parametrize("name", MOLECULAR)
+def test_a_molecular_description_and_the_slab_give_the_same_space(name):
+    space = MOLECULAR[name]()
+    again = Surface.from_description(space.description(), space.stored_structures())
+    assert again.description() == space.description()
+    assert torch.equal(again.sample(3, seeded_generator(0)), space.sample(3, seeded_generator(0)))
+    assert space.with_region_of({"region": [0.0, 1.0]}) is space
+
+
+def test_atoms_of_the_formula_stand_before_molecules():
+    space = Surface(platinum(), "Cu", molecules={"CO": 1, "H": 1})
+    assert space.numbers[18:].tolist() == [29, 1, 8, 6]
+    assert space.formula == "CuH"
+    assert "molecules='CO + Cu + H'" in repr(space)
+
+
+def test_rigid_motions_on_a_surface():
+    space = Surface(platinum(free=1), molecules=["CO"])
+    X = space.sample(3, seeded_generator(0))
+    m = space.rigid_dimension
+    assert m == 3 * 9 + 6
+    q = 0.2 * torch.randn(3, m, dtype=X.dtype, generator=seeded_generator(1))
+    torch.testing.assert_close(space.rigid_motion(X, torch.zeros_like(q)), X)
+    moved = space.rigid_motion(X, q)
+    P, Q = (x.reshape(3, -1, 3)[:, -2:] for x in (X, moved))
+    torch.testing.assert_close((Q[:, 1] - Q[:, 0]).norm(dim=-1), (P[:, 1] - P[:, 0]).norm(dim=-1))
+    assert_gradient(lambda q: space.rigid_motion(X, q).sin().sum(), q)
+    atomic = Surface(platinum(), "CO")
+    assert atomic.rigid_dimension == 0
+    assert atomic.rigid_motion(X, q) is X
 
 
 def test_structures_are_slab_then_formula():
