@@ -227,7 +227,7 @@ class Coordinates:
             raise InputError(error_message("tolerance_scale", condition, tolerance_scale))
         difference = (self.domain.difference(A, B) / self.domain.range.to(A)).abs().amax(-1)
         same: Tensor = difference <= from_scale
-        if not self.is_decodable:
+        if not self.is_decodable or not same.numel():
             return same
         tolerance = tolerance_scale * self.fingerprint_tolerance
         return same | is_within_tolerance(self._fingerprint(A), self._fingerprint(B), tolerance)

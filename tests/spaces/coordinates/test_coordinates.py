@@ -101,6 +101,13 @@ def test_mirror_images_are_duplicates() -> None:
     assert space.is_duplicate(X[0], X).tolist() == [True, True, False]
 
 
+def test_no_points_have_no_duplicates() -> None:
+    """An empty batch compares to an empty answer."""
+    space = Coordinates(bent_trimer, BOUNDS, periodic=["angle"])
+    X = space.sample(3, torch.Generator().manual_seed(0))
+    assert space.is_duplicate(X[:0].unsqueeze(1), X).shape == (0, 3)
+
+
 def test_close_atoms_are_outside() -> None:
     """Points where atoms overlap are outside, and are not sampled."""
     space = Coordinates(bent_trimer, BOUNDS, periodic=["angle"])

@@ -105,6 +105,12 @@ def test_conformers_within_the_threshold_are_one(butane: Conformers) -> None:
         assert bool(space.is_duplicate(X[0], X[1])) is same
 
 
+def test_no_conformers_have_no_duplicates(butane: Conformers) -> None:
+    """An empty batch compares to an empty answer."""
+    X = samples(butane)
+    assert butane.is_duplicate(X[:0].unsqueeze(1), X).shape == (0, len(X))
+
+
 def test_clashing_conformers_are_outside() -> None:
     """Where atoms meet, a conformer is outside; a bond that turns back does not count."""
     pentane = Molecule.from_smiles("CCCCC")
