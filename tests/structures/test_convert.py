@@ -20,6 +20,7 @@ from bostruct.structures import (
     from_pymatgen,
     to_ase,
     to_pymatgen,
+    van_der_waals_radii,
 )
 
 # slow machines draw slowly; the same examples every time
@@ -342,3 +343,13 @@ def test_stress_is_that_of_the_calculator():
     for value in (matrix, matrix.ravel()):
         atoms.calc = SinglePointCalculator(atoms, stress=value)
         assert np.array_equal(from_ase(atoms).stress[0].numpy(), voigt)
+
+
+def test_van_der_waals_radii_are_those_of_alvarez_or_exceed_covalent_ones():
+    numbers = torch.tensor([[1, 8], [78, 61]])  # promethium has none of its own
+    radii = van_der_waals_radii(numbers)
+    assert radii[0].tolist() == [1.2, 1.5]
+    assert float(radii[1, 0]) == 2.29
+    assert float(radii[1, 1]) == pytest.approx(float(covalent_radii(torch.tensor(61))) + 0.9)
+    with pytest.raises(InputError, match="covalent radius is known"):
+        van_der_waals_radii(torch.tensor([0]))
