@@ -144,7 +144,7 @@ class Campaign:
         components = CampaignComponents(
             space=space,
             evaluator=evaluator,
-            surrogate=default_surrogate(config) if surrogate is None else surrogate,
+            surrogate=default_surrogate(space, config) if surrogate is None else surrogate,
             acquisition=default_acquisition(config) if acquisition is None else acquisition,
             search=default_search(space, config) if search is None else search,
             n_initial=default if n_initial is None else check_count("n_initial", n_initial),

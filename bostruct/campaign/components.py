@@ -32,10 +32,12 @@ from bostruct.evaluators import Evaluator
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.spaces import DiscreteSpace, Space, SupportsRegion
+from bostruct.spaces.coordinates.coordinate_domain import SupportsDomain
 from bostruct.spaces.space import SupportsCompositions
 from bostruct.structures import SYMBOLS
 from bostruct.surrogates import (
     GP,
+    CoordinateGP,
     IndependentProperties,
     IntensiveProperty,
     LocalGP,
@@ -221,9 +223,11 @@ def make_optimization_config(
     return None
 
 
-def default_surrogate(optimization_config: OptimizationConfig | None) -> Surrogate:
+def default_surrogate(space: object, optimization_config: OptimizationConfig | None) -> Surrogate:
     """Return the surrogate of a campaign where none is given."""
-    return LocalGP() if optimization_config is None else IndependentProperties()
+    if optimization_config is not None:
+        return IndependentProperties()
+    return CoordinateGP() if isinstance(space, SupportsDomain) else LocalGP()
 
 
 def default_acquisition(optimization_config: OptimizationConfig | None) -> Acquisition:

@@ -28,6 +28,7 @@ from bostruct.candidates.generators import (
     random_generators,
     sample_from,
 )
+from bostruct.candidates.relaxation_in_units import relax_in_units
 from bostruct.candidates.rigid_relaxation import relax_rigidly
 from bostruct.candidates.selection import Candidates, select_top
 from bostruct.errors import (
@@ -38,6 +39,7 @@ from bostruct.errors import (
     error_message,
 )
 from bostruct.spaces import ContinuousSpace
+from bostruct.spaces.coordinates.coordinate_domain import SupportsDomain
 from bostruct.spaces.space import SupportsMolecules
 from bostruct.structures.problem_scale import ProblemScale
 
@@ -202,6 +204,9 @@ class BasinHopping(PopulationSearch):
             "max_steps": self.max_steps,
             "max_step": self.max_step,
         }
+        if isinstance(space, SupportsDomain):
+            named = partial(relax, **limits)
+            return relax_in_units(named, acq_function, space.domain, X, contains)
         if not isinstance(space, SupportsMolecules) or not space.rigid_dimension:
             return relax(acq_function, X, project=space.project, contains=contains, **limits)
         n_steps = torch.zeros(len(X), dtype=torch.int64, device=X.device)

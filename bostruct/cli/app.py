@@ -53,6 +53,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     campaign.run,
     campaign.show,
     campaign.front,
+    campaign.landscape,
     campaign.retry,
     campaign.retract,
     campaign.trust,

@@ -20,8 +20,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="TASKS",
-            help='Names, groups ("all", "matter", "crystals", "phase-diagrams"), or Python files '
-            "that define tasks.",
+            help='Names, groups ("all", "matter", "crystals", "phase-diagrams", "conformers"), or '
+            "Python files that define tasks.",
             show_default="lj7 lj13 cu15",
         ),
     ] = None,

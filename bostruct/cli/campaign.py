@@ -1,4 +1,4 @@
-"""Commands on one campaign: run, show, front, retry, retract, trust, export, verify."""
+"""Commands on one campaign: run, show, front, landscape, retry, retract, trust, export, verify."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from bostruct import cli
 from bostruct.errors import LogError, check_count
-from bostruct.runtime.control_characters import visible_json, visible_text
+from bostruct.runtime.control_characters import visible_json, visible_lines, visible_text
 
 HEAD_LENGTH = 16
 """Number of hexadecimal digits of the head of a hash chain that are printed."""
@@ -116,6 +116,34 @@ def front(
     if out is not None:
         names = ", ".join(cli.write_front_files(log, out, e_above_hull))
         typer.echo(visible_text(f"{out}: {names}"))
+
+
+def landscape(
+    folder: FolderArgument,
+    coordinates: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="COORDINATES",
+            help="One or two coordinates of the slice.",
+            show_default="the first two",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Picture of the slice to write.")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Temperature of the Boltzmann weights, K.")
+    ] = 298.15,
+    path: CampaignFileOption = None,
+) -> None:
+    """Print the minima of the surrogate in DIR over few coordinates, and draw it with --out."""
+    log = _open_log(folder, path)
+    with cli.refuse_malformed(folder):
+        found = cli.Landscape.from_log(log, coordinates or (), temperature)
+    typer.echo(visible_lines("\n".join(found.minima_lines())))
+    if out is not None:
+        cli.plot_landscape(found, out)
+        typer.echo(visible_text(str(out)))
 
 
 def retry(

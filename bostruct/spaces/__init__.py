@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from bostruct.spaces.alloys import Orderings as Orderings
     from bostruct.spaces.clusters import Cluster as Cluster
     from bostruct.spaces.composition_properties import atomic_volumes as atomic_volumes
+    from bostruct.spaces.coordinates import Coordinates as Coordinates
     from bostruct.spaces.crystals import ChemicalSystem as ChemicalSystem
     from bostruct.spaces.crystals import Crystal as Crystal
+    from bostruct.spaces.molecules import Conformers as Conformers
     from bostruct.spaces.molecules import Molecule as Molecule
     from bostruct.spaces.pools import Pool as Pool
     from bostruct.spaces.space import ContinuousSpace as ContinuousSpace

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bostruct.surrogates.botorch_models.low_rank_prediction import (
         LowRankPredictor as LowRankPredictor,
     )
+    from bostruct.surrogates.coordinate_gp import CoordinateGP as CoordinateGP
     from bostruct.surrogates.local_gp.dot_product_kernel import (
         ExponentialKernel as ExponentialKernel,
     )

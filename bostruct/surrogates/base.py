@@ -94,6 +94,19 @@ class SupportsScreening(Protocol):
         ...
 
 
+@runtime_checkable
+class UsesCoordinates(Protocol):
+    """A surrogate of energies over the coordinates X themselves.
+
+    Its `fit` takes `TrainingData` too.
+    """
+
+    @property
+    def uses_coordinates(self) -> bool:
+        """True."""
+        ...
+
+
 def fit_surrogate(
     surrogate: Surrogate,
     data: TrainingData,
@@ -109,6 +122,8 @@ def fit_surrogate(
     if data.structures is None:
         way_out = "Pass a surrogate that supports multiple outcomes, or structures with energies."
         raise InputError(error_message("structures", "be given", None, way_out))
+    if isinstance(surrogate, UsesCoordinates):
+        return surrogate.fit(data, space)
     if isinstance(surrogate, SupportsScreening):
         return surrogate.fit(data.structures, space, screen=False)
     return surrogate.fit(data.structures, space)

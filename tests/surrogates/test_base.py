@@ -76,7 +76,7 @@ def test_every_surrogate_declares_its_kind():
     }
     several = {name for name, flag in kinds.items() if flag}
     assert several == {"IndependentProperties", "MultitaskGP"}
-    assert len(kinds) == 11
+    assert len(kinds) == 12
     assert all(isinstance(flag, bool) for flag in kinds.values())
 
 

@@ -31,6 +31,7 @@ from bostruct.candidates.generators import random_generators
 from bostruct.errors import check_count
 from bostruct.runtime.rng import derive_seed, generator_for
 from bostruct.spaces import Space
+from bostruct.spaces.coordinates.coordinate_domain import SupportsDomain
 from bostruct.spaces.space import SupportsCompositions
 
 RELAXATION_FMAX = 0.05
@@ -57,6 +58,8 @@ class CountedSearch(ABC):
         name: Name of the method in the results.
         max_evaluations: Limit of evaluations.
         relaxes_cells: True if the search relaxes cells that vary.
+        samples_coordinates: True if structures of named coordinates are evaluated as they are, not
+            relaxed, which would leave their space.
     """
 
     name: str
@@ -64,6 +67,7 @@ class CountedSearch(ABC):
     constants: ClassVar[list[float]]
     """Constants of the search, which are a part of the identity of a run."""
     relaxes_cells: bool = field(default=False, kw_only=True)
+    samples_coordinates: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         check_count("max_evaluations", self.max_evaluations)
@@ -80,6 +84,8 @@ class CountedSearch(ABC):
         """Return whether the method searches for one energy, in cells that it can relax."""
         if isinstance(task.search_space, SupportsCompositions):
             return False
+        if isinstance(task.search_space, SupportsDomain):
+            return self.samples_coordinates
         return self.relaxes_cells or not has_variable_cell(task.search_space)
 
     def folder(self, task: Task) -> Path:
@@ -171,7 +177,10 @@ class Baseline(CountedSearch):
             if has_variable_cell(space):
                 atoms = FrechetCellFilter(atoms, **filter_arguments(space))
             with suppress(SearchFinished, EvaluationFailed, np.linalg.LinAlgError):
-                self.search(atoms, bond)
+                if isinstance(space, SupportsDomain):
+                    atoms.get_potential_energy()
+                else:
+                    self.search(atoms, bond)
         return {}
 
 
@@ -191,8 +200,17 @@ def filter_arguments(space: Space) -> dict[str, Any]:
 
 
 def random_search(max_evaluations: int = 1000) -> Baseline:
-    """Return the method of random structures, relaxed one after the other."""
-    return Baseline("random search", max_evaluations, _relax_bfgs, relaxes_cells=True)
+    """Return the method of random structures, relaxed one after the other.
+
+    Structures of named coordinates are evaluated as they are.
+    """
+    return Baseline(
+        "random search",
+        max_evaluations,
+        _relax_bfgs,
+        relaxes_cells=True,
+        samples_coordinates=True,
+    )
 
 
 def symmetric_search(max_evaluations: int = 1000) -> Baseline:

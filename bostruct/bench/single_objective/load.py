@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from bostruct.bench.single_objective.conformers import CONFORMERS
 from bostruct.bench.single_objective.crystals import CRYSTALS
 from bostruct.bench.single_objective.matter import MATTER
 from bostruct.bench.single_objective.named_tasks import TASKS
@@ -24,7 +25,7 @@ from bostruct.errors import InputError, check_choice, error_message
 
 T = TypeVar("T", Task, Setting)
 
-NAMED_TASKS: Mapping[str, Task] = {**TASKS, **MATTER, **CRYSTALS, **PHASE_DIAGRAMS}
+NAMED_TASKS: Mapping[str, Task] = {**TASKS, **MATTER, **CRYSTALS, **PHASE_DIAGRAMS, **CONFORMERS}
 """All tasks by name."""
 
 TASK_GROUPS: Mapping[str, Mapping[str, Task]] = {
@@ -32,6 +33,7 @@ TASK_GROUPS: Mapping[str, Mapping[str, Task]] = {
     "matter": MATTER,
     "crystals": CRYSTALS,
     "phase-diagrams": PHASE_DIAGRAMS,
+    "conformers": CONFORMERS,
 }
 """Tasks of each group by the name of the group."""
 
@@ -45,8 +47,8 @@ def load_tasks_and_settings(
     """Return tasks and settings by name, each once and in order.
 
     Args:
-        names: Names of tasks, of groups of them ("all", "matter", "crystals", "phase-diagrams"), or
-            Python files with tasks and settings.
+        names: Names of tasks, of groups of them ("all", "matter", "crystals", "phase-diagrams",
+            "conformers"), or Python files with tasks and settings.
         setting_words: Names of settings, predefined or in the files, or "ablations" for all that
             lack one thing.
 

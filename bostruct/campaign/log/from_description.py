@@ -13,12 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bostruct import spaces, surrogates
+from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.malformed_log import CONTENT_ERRORS
 from bostruct.campaign.log.reader import Log
+from bostruct.campaign.log.run_folder import database_path
 from bostruct.errors import InputError, LogError
 from bostruct.runtime.canonical_json import describe_differences
 from bostruct.spaces.stored_structures import StoredStructures
+from bostruct.structures import from_ase
 
 COMPONENT_PACKAGES = {"space": spaces, "surrogate": surrogates}
 
@@ -47,8 +52,25 @@ def open_log(folder: str | Path) -> Log:
             raise LogError(f"{log.folder} does not describe its {name}: restore it from a backup.")
     build = partial(build_from_description, stored=stored)
     space = build("space", log.description["space"])
+    if isinstance(space, spaces.Coordinates):
+        space = _with_evaluated_structures(log, space)
     surrogate = partial(build, "surrogate", log.description["surrogate"])
     return Log(folder, space, build_surrogate=surrogate)
+
+
+def _with_evaluated_structures(log: Log, space: spaces.Coordinates) -> spaces.Coordinates:
+    """Return a space without its function, which decodes what was evaluated, as ase.db has it."""
+    query = "SELECT number, ase_id FROM bostruct_trial WHERE ase_id IS NOT NULL"
+    ids = {row["number"]: row["ase_id"] for row in log.query(query)}
+    trials = [trial for trial in log.trial_records() if trial.number in ids]
+    if not trials:
+        return space
+    with suppress(*CONTENT_ERRORS), log.connection() as connection:
+        rows = AseRows(database_path(log.folder), connection)
+        images = [rows.read(ids[trial.number]) for trial in trials]
+        X = torch.stack([trial.X for trial in trials])
+        return space.with_known_structures(X, from_ase(images).without_results())
+    return space
 
 
 def build_from_description(

@@ -29,6 +29,7 @@ from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import database_path
 from bostruct.campaign.records import Step, Trial
 from bostruct.errors import BostructError
+from bostruct.spaces import Coordinates
 
 PREDICTION_TOLERANCE = 1e-10
 """Absolute and relative tolerance of predictions of a restored posterior."""
@@ -116,7 +117,12 @@ def verify_log(log: Log) -> VerificationReport:
         is_rebuilt, found = _verify_step(log, step.number, chain, trials_by_step)
         problems += found
         n_rebuilt += is_rebuilt
-    if can_rebuild:
+    if isinstance(log.space, Coordinates) and not log.space.is_decodable:
+        skipped.append(
+            "the structures were not compared, as a log has no function of coordinates: give the "
+            "campaign file, `bostruct verify DIR --file FILE`"
+        )
+    elif can_rebuild:
         problems += _verify_structures(log, trials, ase_ids)
     else:
         skipped.append(

@@ -21,11 +21,12 @@ from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import Trial
 from bostruct.runtime.rng import derive_seed
 from bostruct.spaces import DiscreteSpace
-from bostruct.surrogates import FittedModel, TrainingData
+from bostruct.surrogates import CoordinateGP, FittedModel, TrainingData
 from bostruct.surrogates.botorch_models.affine_model import AffineModel
 from bostruct.surrogates.botorch_models.offset_model import OffsetModel
 from bostruct.surrogates.botorch_models.recalibrated_model import RecalibratedModel
 from bostruct.surrogates.botorch_models.shrinkage_model import ShrinkageModel
+from bostruct.surrogates.coordinate_gp.model import CoordinateGPModel
 from bostruct.surrogates.species import problem_scale
 
 PRIOR_STD_FACTOR = 2.0
@@ -52,6 +53,8 @@ def acquisition_context(
     objectives = step.components.learned_objectives
     if objectives is None:
         energies = data.Y.squeeze(-1)
+        if isinstance(model, CoordinateGPModel):
+            model = model.warped  # of equal low energies and bounds, without steep walls
         corrected = recalibrated_model(step, model, (ENERGY,))
         return AcquisitionContext(
             shrunk_goal_model(step, corrected, data, known),
@@ -102,7 +105,8 @@ def shrunk_goal_model(
 ) -> FittedModel:
     """Return the model of `goal_model`, shrunk where it knows less than the spread of energies.
 
-    Only in a continuous space, where a search climbs to the largest σ that there is. Energies of
+    Only in a continuous space, where a search climbs to the largest σ that there is, and not of a
+    stationary process over few coordinates, whose σ is nowhere larger than that spread. Energies of
     random structures deviate by the root of the number of atoms: where that differs, energies of
     cells over it are shrunk.
 
@@ -113,7 +117,8 @@ def shrunk_goal_model(
         known: The trials that they are of.
     """
     space, structures, hull = step.components.space, data.structures, hull_of_known(step, known)
-    if structures is None or isinstance(space, DiscreteSpace):
+    is_bounded = isinstance(step.components.surrogate, CoordinateGP)
+    if structures is None or isinstance(space, DiscreteSpace) or is_bounded:
         return goal_model(step, model, known)
     scale = problem_scale(structures, space)
     cells = goal_model(step, model, known, per_cell=True)

@@ -28,10 +28,12 @@ from torch import Tensor
 
 from bostruct.campaign.enthalpy import has_variable_cell
 from bostruct.campaign.enthalpy_gradient import enthalpy_gradient
-from bostruct.campaign.records import Trial
+from bostruct.campaign.records import Trial, training_structures
 from bostruct.spaces import Space
+from bostruct.spaces.coordinates.coordinate_domain import SupportsDomain
 from bostruct.spaces.thickness_window import SupportsThicknessWindow, ThicknessWindow
 from bostruct.structures import to_ase
+from bostruct.surrogates.coordinate_gp.projected_forces import energy_gradients
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -108,6 +110,8 @@ class _Geometry(Protocol):
 
 def _geometry(space: Space, trials: Sequence[Trial], is_held: bool) -> _Geometry:
     X = trials[0].X
+    if isinstance(space, SupportsDomain):
+        return _NamedCoordinates(space, X)
     window = space.thickness_window(X) if isinstance(space, SupportsThicknessWindow) else None
     if window is None and not has_variable_cell(space):
         return _Positions(space, X)
@@ -191,6 +195,43 @@ class _Coordinates:
 
     def _flat(self, positions: Array) -> Tensor:
         return torch.from_numpy(positions).flatten()[: len(self._X)].to(self._X)
+
+
+@final
+class _NamedCoordinates:
+    """Named coordinates in units in which their ranges are 2 π, in rows of three."""
+
+    def __init__(self, space: SupportsDomain, X: Tensor) -> None:
+        self._space, self._X, self._units = space, X, space.domain.units.to(X)
+
+    def atoms(self) -> Atoms:
+        """Return atoms whose positions are X over its units, filled with zeros."""
+        from ase import Atoms
+
+        positions = coordinate_rows(self._X / self._units).numpy()
+        return Atoms(numbers=[0] * len(positions), positions=positions)
+
+    def coordinates(self, positions: Array) -> Tensor:
+        """Return the coordinates `[d]` in the rows of three, not wrapped."""
+        return torch.from_numpy(positions).flatten()[: len(self._X)].to(self._X) * self._units
+
+    def result(self, trial: Trial) -> tuple[float, Array]:
+        """Return the energy, and minus its gradient in rows of three."""
+        assert trial.energy is not None
+        return trial.energy, -named_gradient_rows(self._space, trial).numpy()
+
+
+def named_gradient_rows(space: SupportsDomain, trial: Trial) -> Tensor:
+    """Return the gradient of the energy of a trial by named coordinates, in rows of three, eV.
+
+    Args:
+        space: Space with a domain, whose units the gradient is by.
+        trial: Trial with an energy and forces.
+    """
+    X = trial.X.unsqueeze(0)
+    structures = training_structures([trial], space)  # type: ignore[arg-type]
+    gradient = energy_gradients(space, X, structures)[0].nan_to_num()
+    return coordinate_rows(gradient * space.domain.units.to(X))
 
 
 def trial_gradient(space: Space, trial: Trial, with_stress: bool = True) -> Tensor:

@@ -26,11 +26,13 @@ from bostruct.campaign.reference_entries import ReferenceEntries
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
 from bostruct.campaign.relaxation.optimizer_replay import (
     coordinate_rows,
+    named_gradient_rows,
     next_geometry,
     trial_gradient,
 )
 from bostruct.spaces import Space
 from bostruct.spaces.active_bounds import ActiveBound, SupportsActiveBounds
+from bostruct.spaces.coordinates.coordinate_domain import SupportsDomain
 from bostruct.spaces.thickness_window import SupportsThicknessWindow
 
 CONVERGED_AT_FIXED_CELL = "converged at a fixed cell: the evaluator returns no stress"
@@ -255,7 +257,8 @@ class RelaxationQueue:
     def _max_forces(self) -> dict[int, float | None]:
         """Largest force on a movable atom by the number of the trial, eV/Å; None if unknown.
 
-        Where the cell is relaxed, forces on the coordinates of the space count as well.
+        Where the cell is relaxed, forces on the coordinates of the space count as well; where these
+        are named ones they alone count, in eV per radian or 1 / 2 π of a range.
         """
         forces = self._columns.each("max force", self._done_trials, self._compute_max_force)
         numbers = [trial.number for trial in self._done_trials]
@@ -264,6 +267,9 @@ class RelaxationQueue:
     def _compute_max_force(self, trial: Trial) -> float | None:
         if trial.forces is None:
             return None
+        if isinstance(self.space, SupportsDomain):
+            rows = named_gradient_rows(self.space, trial)
+            return float(torch.linalg.vector_norm(rows, dim=-1).max())
         trial = replace(trial, forces=self._resting_forces(trial, trial.forces))
         assert trial.forces is not None
         norms = torch.linalg.vector_norm(trial.forces, dim=-1)

@@ -4,4 +4,5 @@ A name, atoms, a file or a SMILES enters; a `Molecule` leaves, of which spaces o
 surfaces are made.
 """
 
+from bostruct.spaces.molecules.conformers import Conformers as Conformers
 from bostruct.spaces.molecules.molecule import Molecule as Molecule
