@@ -39,7 +39,7 @@ from bostruct.surrogates.local_gp.dot_product_kernel import (
     PowerKernel,
     kernel_from_state,
 )
-from bostruct.surrogates.local_gp.embedding_densities import JointLikelihood, with_densities
+from bostruct.surrogates.local_gp.embedding_densities import JointLikelihood
 from bostruct.surrogates.local_gp.embedding_term import (
     Densities,
     EmbeddingTerm,
@@ -51,10 +51,13 @@ from bostruct.surrogates.local_gp.hyperparameter_fit import fit_hyperparameters
 from bostruct.surrogates.local_gp.inducing_points import inducing_environments
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments
 from bostruct.surrogates.local_gp.kernel_selection import (
+    FIRST_SIZE,
+    MIN_GAIN_PER_ROW,
     KernelSelection,
     LocalKernel,
     Selected,
     Selection,
+    most_probable,
     selection_data,
     selection_size,
     with_most_probable_similarity,
@@ -249,7 +252,7 @@ class LocalGP:
         radii = radii.to(structures.positions)
         data, species_energies, terms = self._prepare(structures, soap, radii)
         kernel = self._kernel()
-        terms = self._with_most_probable_densities(terms, soap, structures, radii)
+        terms = self._with_selected_terms(terms, soap, structures, radii)
         if self.selection is not None:
             soap, kernel = self._select_kernel(self.selection, soap, structures, radii)
         elif self.species_similarity is None and len(radii) > 1:
@@ -447,6 +450,35 @@ class LocalGP:
     def _kernel(self) -> PowerKernel | ExponentialKernel:
         return self.kernel or PowerKernel(self.zeta)
 
+    def _with_selected_terms(
+        self, terms: EnergyTerms, soap: SOAP, structures: Structures, radii: Tensor
+    ) -> EnergyTerms:
+        """Return the terms with densities, and the length scale of pairs, of highest likelihood.
+
+        Arguments as of `_with_most_probable_densities`.
+        """
+        terms = self._with_most_probable_densities(terms, soap, structures, radii)
+        description, selection = self.pair_term, self.selection
+        if description != DEFAULT_PAIR_TERM or selection is None or len(structures) < FIRST_SIZE:
+            return terms
+        first = structures[: selection_size(len(structures))]
+        data, _, first_terms = self._prepare(first, soap, radii)
+        first_terms = self._with_most_probable_densities(first_terms, soap, structures, radii)
+        local = LocalKernel(soap, self._kernel())
+        lengths = selection.pair_length_scales
+        others = [replace(DEFAULT_PAIR_TERM, length_scale=length) for length in lengths]
+
+        def evidence(one: PairTerm, few: Observations) -> float:
+            return self._sparse_evidence(local, few, first_terms.with_term(one.build(radii)))
+
+        def select() -> PairTerm:
+            least_gains = dict.fromkeys(others, MIN_GAIN_PER_ROW)
+            few = selection_data(data)
+            return most_probable(DEFAULT_PAIR_TERM, least_gains, evidence, few)
+
+        selected = self._cached("_last_pairs", local, radii, data, select)
+        return terms.with_term(selected.build(radii))
+
     def _with_most_probable_densities(
         self, terms: EnergyTerms, soap: SOAP, structures: Structures, radii: Tensor
     ) -> EnergyTerms:
@@ -473,7 +505,7 @@ class LocalGP:
 
         default = LocalKernel(soap, self._kernel())
         densities = self._cached("_last_densities", default, radii, data, select)
-        return with_densities(terms, description, radii, densities)
+        return terms.with_term(description.build(radii, densities))
 
     def _cached(
         self,
@@ -502,7 +534,7 @@ class LocalGP:
         """
         first = structures[: selection_size(len(structures))]
         data, _, terms = self._prepare(first, soap, radii)
-        terms = self._with_most_probable_densities(terms, soap, structures, radii)
+        terms = self._with_selected_terms(terms, soap, structures, radii)
         default = LocalKernel(soap, self._kernel())
         same_size = (self.n_max, self.l_max) == (LocalGP.n_max, LocalGP.l_max)
         same_kernel = self.kernel is None and self.zeta == LocalGP.zeta
