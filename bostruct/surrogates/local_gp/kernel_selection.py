@@ -43,9 +43,6 @@ MIN_GAIN_PER_ROW = 0.05  # in log marginal likelihood: residuals smaller by a tw
 MIN_GAIN_OF_SHORTER_CUTOFF = 0.15  # per row: what is cut off errs alike in all atoms
 MIN_GAIN = 10.0  # in log marginal likelihood, however few the rows
 
-POSITIVE_ALTERNATIVES = ("cutoff_factors", "center_atom_weights", "pair_length_scales")
-"""Names of the alternatives that are positive numbers."""
-
 Selection = TypeVar("Selection")
 Alternative = TypeVar("Alternative")
 
@@ -75,8 +72,6 @@ class KernelSelection:
         kernels: Kernels of the dot product. Exponentials of a short and a long length scale suit
             data of many kinds of environments.
         center_atom_weights: Weights of the central atom.
-        pair_length_scales: Length scales of the pair term. A short one suits many data, and stiff
-            interactions; with few data a long one knows more of distances that none of them has.
 
     Raises:
         InputError: a number is not positive, or alternatives are none.
@@ -89,10 +84,9 @@ class KernelSelection:
         ExponentialKernel((0.01, 0.99), (0.05, 0.5)),
     )
     center_atom_weights: tuple[float, ...] = (20.0,)
-    pair_length_scales: tuple[float, ...] = (0.25, 0.15)
 
     def __post_init__(self) -> None:
-        for name in (*POSITIVE_ALTERNATIVES, "n_max", "kernels"):
+        for name in ("cutoff_factors", "n_max", "kernels", "center_atom_weights"):
             if not isinstance(values := getattr(self, name), tuple | list):
                 hint = "An empty one leaves the setting as it is."
                 raise InputError(error_message(name, "be a tuple", repr(values), hint))
@@ -103,7 +97,7 @@ class KernelSelection:
                 raise InputError(error_message("kernels", condition, repr(kernel)))
         for value in self.n_max:
             check_count("n_max", value)
-        for name in POSITIVE_ALTERNATIVES:
+        for name in ("cutoff_factors", "center_atom_weights"):
             for value in getattr(self, name):
                 check_positive(name, value)
 

@@ -78,7 +78,11 @@ from bostruct.surrogates.local_gp.model import (
     LocalGPState,
 )
 from bostruct.surrogates.local_gp.outliers import contradicted_energies
-from bostruct.surrogates.local_gp.pair_term import FittedPairTerm, PairTerm
+from bostruct.surrogates.local_gp.pair_term import (
+    SHORT_LENGTH_SCALES,
+    FittedPairTerm,
+    PairTerm,
+)
 from bostruct.surrogates.local_gp.row_statistics import sufficient_statistics
 from bostruct.surrogates.local_gp.species_constants import FittedSpeciesConstants, SpeciesConstants
 from bostruct.surrogates.local_gp.spectral_likelihood import SpectralLikelihood
@@ -458,23 +462,26 @@ class LocalGP:
         Arguments as of `_with_most_probable_densities`.
         """
         terms = self._with_most_probable_densities(terms, soap, structures, radii)
-        description, selection = self.pair_term, self.selection
-        if description != DEFAULT_PAIR_TERM or selection is None or len(structures) < FIRST_SIZE:
+        description = self.pair_term
+        if description is None or description.length_scale is not None:
+            return terms
+        if len(structures) < FIRST_SIZE:
             return terms
         first = structures[: selection_size(len(structures))]
         data, _, first_terms = self._prepare(first, soap, radii)
         first_terms = self._with_most_probable_densities(first_terms, soap, structures, radii)
         local = LocalKernel(soap, self._kernel())
-        lengths = selection.pair_length_scales
-        others = [replace(DEFAULT_PAIR_TERM, length_scale=length) for length in lengths]
 
         def evidence(one: PairTerm, few: Observations) -> float:
-            return self._sparse_evidence(local, few, first_terms.with_term(one.build(radii)))
+            with_pairs = first_terms.with_term(one.build(radii))
+            return self._sparse_evidence(local, few, with_pairs, N_SELECTION_ENVIRONMENTS)
 
         def select() -> PairTerm:
-            least_gains = dict.fromkeys(others, MIN_GAIN_PER_ROW)
-            few = selection_data(data)
-            return most_probable(DEFAULT_PAIR_TERM, least_gains, evidence, few)
+            few = data.subsample(N_SELECTION_STRUCTURES)
+            shorter = (replace(description, length_scale=x) for x in SHORT_LENGTH_SCALES)
+            return most_probable(
+                description, dict.fromkeys(shorter, MIN_GAIN_PER_ROW), evidence, few
+            )
 
         selected = self._cached("_last_pairs", local, radii, data, select)
         return terms.with_term(selected.build(radii))
@@ -558,14 +565,27 @@ class LocalGP:
 
         return self._cached("_last_selection", default, radii, data, select)
 
-    def _sparse_evidence(self, one: LocalKernel, data: Observations, terms: EnergyTerms) -> float:
+    def _sparse_evidence(
+        self,
+        one: LocalKernel,
+        data: Observations,
+        terms: EnergyTerms,
+        max_inducing: int | None = None,
+    ) -> float:
         """Return the log marginal likelihood of data.
 
         It is -inf where they determine no more numbers than there are structures: where these are
         nearly copies of one, atoms are out of each other's reach, or no forces are known.
+
+        Args:
+            one: Descriptor and kernel.
+            data: The data.
+            terms: Terms beside the environments.
+            max_inducing: Largest number of inducing environments; None for that of the surrogate.
         """
         with_residual = self.approximation in ("fitc", "averaged_fitc")
-        _, rows = self._inducing_statistics(one, data, self.max_inducing, with_residual, terms)
+        count = min(max_inducing or self.max_inducing, self.max_inducing)
+        _, rows = self._inducing_statistics(one, data, count, with_residual, terms)
         fitted, evidence = self._fit_hyperparameters(rows, data, terms)
         known = degrees_of_freedom(rows, fitted).sum()
         return float(evidence) if known > len(data.structures) else -math.inf

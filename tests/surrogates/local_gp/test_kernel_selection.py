@@ -27,13 +27,12 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     StandardDeviations,
     log_marginal_likelihood,
 )
+from bostruct.surrogates.local_gp.pair_term import LENGTH_SCALE
 from bostruct.surrogates.training_data import prepare_observations
 from tests.surrogates.dense import Dense
 
 EXPONENTIALS = ExponentialKernel((0.3, 0.7), (0.03, 0.5))
-NOTHING = KernelSelection(
-    cutoff_factors=(), n_max=(), kernels=(), center_atom_weights=(), pair_length_scales=()
-)
+NOTHING = KernelSelection(cutoff_factors=(), n_max=(), kernels=(), center_atom_weights=())
 KERNELS = replace(NOTHING, kernels=(PowerKernel(6), EXPONENTIALS))
 CUTOFFS = replace(NOTHING, cutoff_factors=(0.8, 1.35))
 
@@ -228,10 +227,10 @@ def stiff_clusters(n, seed):
 
 def test_a_stiff_potential_shortens_the_length_scale_of_pairs():
     train, test = stiff_clusters(16, 0), stiff_clusters(10, 1)
-    pairs = KernelSelection((), (), (), (), (0.15,))
     errors, evidences = [], []
-    for selection in (NOTHING, pairs):
-        gp = LocalGP(max_inducing=10, embedding_term=None, selection=selection)
+    for length_scale in (LENGTH_SCALE, None):
+        pairs = PairTerm(length_scale=length_scale)
+        gp = LocalGP(max_inducing=10, embedding_term=None, pair_term=pairs)
         model = gp.fit(train)
         errors.append((model.predict(test).mean - test.energy).abs().mean())
         evidences.append(float(model.fitted.log_marginal_likelihood))
@@ -239,13 +238,10 @@ def test_a_stiff_potential_shortens_the_length_scale_of_pairs():
     assert errors[1] < errors[0] / 2
 
 
-def test_a_given_length_scale_of_pairs_is_kept(data):
-    given = PairTerm(length_scale=0.3)
-    kept, alone = (
-        LocalGP(max_inducing=20, pair_term=given, selection=selection).fit(data[:6])
-        for selection in (KernelSelection((), (), (), (), (0.15,)), NOTHING)
-    )
-    assert torch.equal(kept.fitted.weights, alone.fitted.weights)
+def test_few_data_of_soft_matter_keep_the_default_length_scale_of_pairs(data):
+    pairs = (PairTerm(), PairTerm(length_scale=LENGTH_SCALE))
+    models = [LocalGP(max_inducing=20, pair_term=term).fit(data[:6]) for term in pairs]
+    assert torch.equal(*(model.fitted.weights for model in models))
 
 
 def test_the_same_data_give_the_same_model_with_and_without_a_history(data):
