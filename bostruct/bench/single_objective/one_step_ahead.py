@@ -5,6 +5,9 @@ hold out-of-sample predictions of what the search itself chose: z = (E - mean) /
 observed energy. For right Gaussian predictions z is standard normal: mean z 0, mean z² 1, median z²
 0.455, and the central 50 % intervals hold half of the energies. The median of z², divided by that
 of a right σ, says whether σ is right for most predictions; the mean says whether any was far off.
+
+A campaign states an energy with the correction that its earlier errors ask for, as Student's t
+(see `recalibration`): the stated intervals are those.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from scipy.stats import chi2, norm
 
 from bostruct.bench.single_objective.run import Run
 from bostruct.campaign.analysis.calibration import wilson_interval
+from bostruct.campaign.analysis.recalibration import Recalibration
 from bostruct.runtime.canonical_json import json_finite
 
 N_EARLY_PREDICTIONS = 8
@@ -43,8 +47,11 @@ class OneStepAheadScores:
         coverage_50: Fraction of the energies within the central 50 % intervals.
         coverage_90: Fraction within the central 90 % intervals.
         coverage_95: Fraction within the central 95 % intervals.
-        coverage_90_low: Lower end of the 95 % Wilson interval of `coverage_90`.
-        coverage_90_high: Upper end of the 95 % Wilson interval of `coverage_90`.
+        stated_50: Fraction within the stated 50 % intervals.
+        stated_90: Fraction within the stated 90 % intervals.
+        stated_95: Fraction within the stated 95 % intervals.
+        stated_90_low: Lower end of the 95 % Wilson interval of `stated_90`.
+        stated_90_high: Upper end of the 95 % Wilson interval of `stated_90`.
         z_mean: Mean z; above 0 where energies are higher than predicted.
         z2_median: Median z² over that of a standard normal variable, ideally 1.
         z2: Mean z², ideally 1; None where it is infinite.
@@ -58,8 +65,11 @@ class OneStepAheadScores:
     coverage_50: float
     coverage_90: float
     coverage_95: float
-    coverage_90_low: float
-    coverage_90_high: float
+    stated_50: float
+    stated_90: float
+    stated_95: float
+    stated_90_low: float
+    stated_90_high: float
     z_mean: float | None
     z2_median: float | None
     z2: float | None
@@ -87,6 +97,21 @@ def central_coverage(z: Sequence[float], level: float) -> float:
     return sum(abs(value) <= half_width for value in z) / len(z)
 
 
+def stated_coverage(runs: Sequence[Run], level: float) -> float:
+    """Return the fraction of energies within the stated intervals, of all runs.
+
+    Args:
+        runs: Runs that asked for one energy after another.
+        level: Probability of the interval.
+    """
+    held = []
+    for z in (run.z_values for run in runs):
+        for k, value in enumerate(z):
+            stated = Recalibration.from_z_scores(z[:k])
+            held.append(abs(value - stated.shift) <= stated.scale * stated.half_width(level))
+    return sum(held) / len(held)
+
+
 def score_one_step_ahead(task: str, runs: Sequence[Run]) -> OneStepAheadScores | None:
     """Return the scores of the predictions of some runs of one method; None without any.
 
@@ -99,7 +124,8 @@ def score_one_step_ahead(task: str, runs: Sequence[Run]) -> OneStepAheadScores |
     if not z:
         return None
     inside = [central_coverage(z, level) for level in COVERAGE_LEVELS]
-    low, high = wilson_interval(round(inside[1] * len(z)), len(z))
+    stated = [stated_coverage(runs, level) for level in COVERAGE_LEVELS]
+    low, high = wilson_interval(round(stated[1] * len(z)), len(z))
     return OneStepAheadScores(
         task=task,
         method=runs[0].method,
@@ -107,8 +133,11 @@ def score_one_step_ahead(task: str, runs: Sequence[Run]) -> OneStepAheadScores |
         coverage_50=inside[0],
         coverage_90=inside[1],
         coverage_95=inside[2],
-        coverage_90_low=low,
-        coverage_90_high=high,
+        stated_50=stated[0],
+        stated_90=stated[1],
+        stated_95=stated[2],
+        stated_90_low=low,
+        stated_90_high=high,
         z_mean=_finite_mean(z),
         z2_median=json_finite(median_z2(z)),
         z2=_finite_mean([value**2 for value in z]),

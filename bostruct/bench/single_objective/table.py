@@ -15,7 +15,8 @@ from bostruct.bench.tables import data_frame, markdown_table, terminal_table
 TIME_COLUMNS = ("s/step", "of it", "CPU s")
 SUMMARY_COLUMNS = ("task", "method", "solved", "95 %", "median", "90th", *TIME_COLUMNS, "z²", "1σ")
 CALIBRATION_COLUMNS = (
-    *("task", "method", "n", "50 %", "90 %", "95 %", "mean z", "median z²", "z²", "z² after 8"),
+    *("task", "method", "n", "50 %", "90 %", "95 %", "stated", "mean z", "median z²", "z²"),
+    "z² after 8",
 )
 FAILURE_COLUMNS = ("task", "method", "seed", "needed", "gap, meV", "cause", "agree", "z")
 
@@ -28,7 +29,8 @@ SUMMARY_NOTE = (
 )
 CALIBRATION_NOTE = (
     "Energies predicted one step ahead, of all runs: fraction within the central 50, 90 and 95 % "
-    "intervals, mean z, median z² over that of a right σ, mean z², and mean z² of the predictions "
+    "intervals of the model, and of what a campaign states with the correction of its earlier "
+    "errors, mean z, median z² over that of a right σ, mean z², and mean z² of the predictions "
     "after the eighth of each run."
 )
 FAILURE_NOTE = (
@@ -78,11 +80,13 @@ def calibration_cells(row: OneStepAheadScores) -> tuple[str, ...]:
     """Return the scores of predictions one step ahead as texts."""
     numbers = (row.z_mean, row.z2_median, row.z2, row.z2_late)
     coverage = (row.coverage_50, row.coverage_90, row.coverage_95)
+    stated = (row.stated_50, row.stated_90, row.stated_95)
     return (
         row.task,
         row.method,
         str(row.n),
         *(f"{fraction:.0%}" for fraction in coverage),
+        ", ".join(f"{fraction:.0%}" for fraction in stated),
         *("" if number is None else f"{number:.2f}" for number in numbers),
     )
 

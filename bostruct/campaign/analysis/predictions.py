@@ -48,6 +48,15 @@ class LoggedPrediction:
             return None
         return (self.energy - self.prediction.stated_mean) / self.prediction.stated_sigma
 
+    def held(self, level: float) -> bool | None:
+        """Return whether the energy lies in the central interval as stated; None without it.
+
+        Args:
+            level: Probability of the interval, between 0 and 1.
+        """
+        z = self.stated_z
+        return None if z is None else abs(z) <= self.prediction.recalibration.half_width(level)
+
 
 def logged_predictions(
     trials: Sequence[Trial],

@@ -12,11 +12,12 @@ Notation
     a²        (n + q - b m) / (n + W) (1 + 1 / (k + W))
 
 which are mean and scale of the posterior predictive of a normal sample under a normal-inverse-χ²
-prior (Gelman et al., Bayesian Data Analysis, 3rd ed., section 3.3), with the power discounting of
-West and Harrison, Bayesian Forecasting and Dynamic Models (1997), as models become better. Few
-predictions change little. Each z counts at most `MAX_DEVIATION` a from b, of the predictions before
-(Gelper, Fried and Croux, J. Forecasting 29, 285 (2010)), so that a single structure that exploded
-widens σ no more than a moderate error does, while errors that come again and again do.
+prior (Gelman et al., Bayesian Data Analysis, 3rd ed., section 3.3), Student's t with n + W degrees
+of freedom, with the power discounting of West and Harrison, Bayesian Forecasting and Dynamic Models
+(1997), as models become better. Few predictions change little. Each z counts at most
+`MAX_DEVIATION` a from b, of the predictions before (Gelper, Fried and Croux, J. Forecasting 29, 285
+(2010)), so that a single structure that exploded widens σ no more than a moderate error does, while
+errors that come again and again do.
 """
 
 from __future__ import annotations
@@ -54,10 +55,13 @@ class Recalibration:
     Attributes:
         shift: Amount to add to a mean, in σ; above 0 where energies came out higher.
         scale: Factor on σ.
+        degrees_of_freedom: Degrees of freedom of the Student distribution of the next error; few
+            after few predictions, of which nobody knows how wrong they may be.
     """
 
     shift: float = 0.0
     scale: float = 1.0
+    degrees_of_freedom: float = PRIOR_WEIGHT
 
     @classmethod
     def from_z_scores(cls, z: Iterable[float]) -> Recalibration:
@@ -66,7 +70,7 @@ class Recalibration:
         The last `MAX_COUNTED` count: those before have no weight left.
 
         >>> Recalibration.from_z_scores([])
-        Recalibration(shift=0.0, scale=1.0)
+        Recalibration(shift=0.0, scale=1.0, degrees_of_freedom=2.0)
         """
         W = m = q = 0.0
         found = cls()
@@ -78,7 +82,7 @@ class Recalibration:
             weight = PRIOR_WEIGHT + W
             shift = m / weight
             variance = (PRIOR_WEIGHT + max(q - shift * m, 0.0)) / weight * (1 + 1 / weight)
-            found = cls(shift, math.sqrt(variance))
+            found = cls(shift, math.sqrt(variance), weight)
         return found
 
     @classmethod
@@ -92,6 +96,16 @@ class Recalibration:
         names = (_logged_name(name, outcome) for name in ("shift", "scale"))
         shift, scale = (values.get(name) for name in names)
         return cls() if shift is None or scale is None else cls(shift, scale)
+
+    def half_width(self, level: float) -> float:
+        """Return the half width of the central interval of a probability, in stated σ.
+
+        Args:
+            level: Probability of the interval, between 0 and 1.
+        """
+        from scipy.stats import t
+
+        return float(t.ppf((1 + level) / 2, self.degrees_of_freedom))
 
     @property
     def widened_scale(self) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import final
 
 from bostruct.campaign.analysis.calibration import OnlineCalibration, wilson_interval
@@ -109,11 +108,10 @@ class CalibrationSummary:
 
 def _stated_coverage(predictions: Sequence[LoggedPrediction]) -> tuple[float, float, float] | None:
     """Return the fractions of the energies within 50, 90 and 95 % of what was stated."""
-    errors = [abs(z) for z in (p.stated_z for p in predictions) if z is not None]
-    if not errors:
+    known = [p for p in predictions if p.stated_z is not None]
+    if not known:
         return None
     half, most, nearly_all = (
-        sum(error <= NormalDist().inv_cdf((1 + share) / 2) for error in errors) / len(errors)
-        for share in STATED_SHARES
+        sum(bool(p.held(share)) for p in known) / len(known) for share in STATED_SHARES
     )
     return half, most, nearly_all

@@ -20,7 +20,6 @@ percent from a handful of forces. Of matter without a density, such as ions, the
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import final
 
 import numpy as np
@@ -58,22 +57,6 @@ OPTIONS = {"gtol": 1e-3, "ftol": 1e-11, "maxiter": 200, "maxcor": 50}
 """Options of L-BFGS-B, strict so that the optimum does not depend on the path to it."""
 
 DECIMALS = 3  # of theta: less is not known, and rounding errors of energies are gone
-
-
-def with_densities(
-    terms: EnergyTerms, description: EmbeddingTerm, radii: Tensor, densities: Densities
-) -> EnergyTerms:
-    """Return the terms with other densities of the embedding.
-
-    Args:
-        terms: All terms of the energy.
-        description: The embedding term.
-        radii: Radius of each species, `[species]` Å.
-        densities: Densities of the pairs of species.
-    """
-    embedding = description.build(radii, densities)
-    changed = (embedding if isinstance(term, FittedEmbeddingTerm) else term for term in terms)
-    return replace(terms, terms=tuple(changed))
 
 
 def densities_of(theta: NDArray[np.float64], n_species: int) -> Densities:

@@ -7,16 +7,19 @@ Notation
     rho         1   density of an atom: the sum over its neighbors of
                     weight exp(-decay (s(r) - s(d)) / d) (1 - (r / R)²)³, with R `range_factor`
                     largest d
-    x           1   rho / (rho + half), from 0 for an isolated atom to below 1
-    v           1   root of x, smooth at 0: (sqrt(x + eps²) - eps) / (sqrt(1 + eps²) - eps)
+    x           1   rho / (rho + saturation), from 0 for an isolated atom to below 1
+    u           1   root of x, smooth at 0: (sqrt(x + eps²) - eps) / (sqrt(1 + eps²) - eps)
+    v           1   log(1 + c u) / log(1 + c), with c² = saturation / crossover
 
     E = sum over atoms of F(v)
 
 There is one process F for each species, an embedding energy (Daw and Baskes, Phys. Rev. B 29, 6443
 (1984)) of unknown form. Descriptors of unit length do not tell how many neighbors there are: an
-atom that is pulled out of a cluster has an uncertainty for this term. The root is the coordinate of
-the second moment of bands, in which an atom with one neighbor is as far from one with none as from
-one in a surface. Most data have no atoms with few neighbors, whose energies differ by bond
+atom that is pulled out of a cluster has an uncertainty for this term. Below the crossover v is the
+root of the density, the coordinate of the second moment of bands, in which an atom with one
+neighbor is as far from one with none as from one in a surface. Above, it is the logarithm: of atoms
+that are pressed together no more is known than of distances that are shorter than any. The
+saturation is far beyond. Most data have no atoms with few neighbors, whose energies differ by bond
 energies; so the standard deviation is larger there.
 
 How fast the density of a neighbor decays decides how well energies are described. Decays and
@@ -55,8 +58,9 @@ from bostruct.surrogates.local_gp.spline_process import (
 )
 
 DECAY = 6.0  # typical of metals: 4 to 8 in second-moment potentials (Cleri and Rosato, 1993)
-ISOLATED_WIDTH = 0.3  # in v, within which an atom is nearly isolated
-SMALLEST = 0.1  # eps of the root; densities far below that of one neighbor are alike
+ISOLATED_DENSITY = 0.6  # below which an atom is nearly isolated
+NEGLIGIBLE_DENSITY = 0.06  # far below that of one neighbor, so that smaller ones are alike
+EARLIER_SMALLEST = 0.1  # eps of models from before there was a crossover, with c = 0
 
 
 @final
@@ -80,16 +84,17 @@ class Densities:
 
 
 @lru_cache(maxsize=8)
-def coefficient_root(length_scale: float, isolated_factor: float) -> Tensor:
+def coefficient_root(length_scale: float, isolated_factor: float, isolated_width: float) -> Tensor:
     """Return the root of the covariance of the coefficients of one species, `[n + 3, m]`.
 
     Args:
         length_scale: Length scale of the process in v.
         isolated_factor: Typical energy of an isolated atom over that of one with many neighbors.
+        isolated_width: v below which an atom is nearly isolated.
     """
     n = -int(-1 // (SPACING * length_scale))
     v = torch.arange(-1, n + 2, dtype=torch.float64) / n
-    isolated = torch.exp(-(v / ISOLATED_WIDTH).square() / 2)
+    isolated = torch.exp(-(v / isolated_width).square() / 2)
     std = 1 + (isolated_factor - 1) * isolated
     return spline_root(length_scale * n, std, matern_5_2)
 
@@ -103,7 +108,9 @@ class EmbeddingTerm:
         length_scale: Length scale of the process in v, which is between 0 and 1.
         decay: Decay of the density of a neighbor over one bond length, in powers of e; None takes
             the most probable one of each pair of species, and weights of unlike neighbors.
-        half_density: The density at which x is 1/2; that of a neighbor at the bond length is 1.
+        crossover: The density above which energies change with its logarithm; that of a neighbor
+            at the bond length is 1.
+        saturation: The density far above which energies hardly change.
         range_factor: Range of the density over the largest sum of two radii.
         core_factor: Distance below which densities hardly change over the sum of the two radii.
         isolated_factor: Typical energy of an isolated atom over that of one with many neighbors.
@@ -112,18 +119,20 @@ class EmbeddingTerm:
         InputError: one is not positive.
     """
 
-    length_scale: float = 0.6
+    length_scale: float = 0.5
     decay: float | None = None
-    half_density: float = 6.0
+    crossover: float = 4.0
+    saturation: float = 600.0
     range_factor: float = 3.0
     core_factor: float = 0.35
-    isolated_factor: float = 3.0
+    isolated_factor: float = 5.0
 
     def __post_init__(self) -> None:
         check_positive("length_scale", self.length_scale, "It is a part of the unit interval.")
         if self.decay is not None:
             check_positive("decay", self.decay, "It is a number of powers of e.")
-        check_positive("half_density", self.half_density, "It is a number of neighbors.")
+        check_positive("crossover", self.crossover, "It is a number of neighbors.")
+        check_positive("saturation", self.saturation, "It is a number of neighbors.")
         check_positive("range_factor", self.range_factor, "It is a number of bond lengths.")
         check_positive("core_factor", self.core_factor, "It is a fraction of the bond length.")
         check_positive("isolated_factor", self.isolated_factor, "It is a ratio of energies.")
@@ -139,15 +148,20 @@ class EmbeddingTerm:
         radii = radii.detach().cpu().double()
         d = radii + radii.unsqueeze(-1)
         core = self.core_factor * d
+        smallest = math.sqrt(NEGLIGIBLE_DENSITY / self.saturation)
+        compression = math.sqrt(self.saturation / self.crossover)
+        isolated = math.sqrt(ISOLATED_DENSITY / self.crossover)
+        width = math.log1p(isolated) / math.log1p(compression)
+        root = coefficient_root(self.length_scale, self.isolated_factor, width)
         return FittedEmbeddingTerm(
             self.range_factor * float(d.max()),
-            self.half_density,
+            self.saturation,
             core,
             densities.decay / d,
             (d.square() + core.square()).sqrt() + d * densities.weight.log() / densities.decay,
-            torch.block_diag(
-                *[coefficient_root(self.length_scale, self.isolated_factor)] * len(radii)
-            ),
+            torch.block_diag(*[root] * len(radii)),
+            compression,
+            smallest,
         )
 
 
@@ -158,19 +172,23 @@ class FittedEmbeddingTerm:
 
     Attributes:
         cutoff: Range R of the densities, Å.
-        half_density: The density at which x is 1/2.
+        saturation: The density at which x is 1/2.
         core: `[species, species]` Å.
         decay: `[species, species]` 1/Å.
         reference: `[species, species]` Å, the s at which the density of a neighbor is 1.
         root: `[K, m]`, root of the covariance of all coefficients.
+        compression: The factor c; 0 for v = u.
+        smallest: Smoothing eps of the root.
     """
 
     cutoff: float
-    half_density: float
+    saturation: float
     core: Tensor
     decay: Tensor
     reference: Tensor
     root: Tensor
+    compression: float = 0.0
+    smallest: float = EARLIER_SMALLEST
     weight_std: ClassVar[None] = None
 
     @property
@@ -312,7 +330,9 @@ class FittedEmbeddingTerm:
         """Return the constants of the loops over atoms."""
         columns = (self.n_intervals + 3) * torch.arange(len(self.core))
         inverse_spacing = float(self.n_intervals)
-        return DensitySplines(self.half_density, SMALLEST, inverse_spacing, columns.numpy())
+        return DensitySplines(
+            self.saturation, self.smallest, self.compression, inverse_spacing, columns.numpy()
+        )
 
     def hyperparameters(self, species: Sequence[int]) -> dict[str, float]:
         """Return the decay of each pair of species to show, units in the names.
@@ -330,7 +350,7 @@ class FittedEmbeddingTerm:
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the term exactly."""
-        numbers = [self.cutoff, self.half_density]
+        numbers = [self.cutoff, self.saturation, self.compression, self.smallest]
         return {
             "embedding_term_numbers": torch.tensor(numbers, dtype=torch.float64),
             "embedding_term_core": self.core,
@@ -346,7 +366,8 @@ class FittedEmbeddingTerm:
             return None
         names = ("core", "decay", "reference", "root")
         tensors = (state[f"embedding_term_{name}"].cpu() for name in names)
-        return cls(*state["embedding_term_numbers"].tolist(), *tensors)
+        cutoff, saturation, *coordinate = state["embedding_term_numbers"].tolist()
+        return cls(cutoff, saturation, *tensors, *coordinate)
 
     def _fixed_densities(self, fixed_atoms: FixedAtoms, species_index: Tensor) -> Tensor:
         """Return the density `[n]` that fixed atoms have of each other, cached."""
@@ -365,9 +386,12 @@ class FittedEmbeddingTerm:
 
     def _coordinate(self, density: Tensor) -> Tensor:
         """Return v over the spacing of the splines, `[n]`."""
-        x = density / (density + self.half_density)
-        root = (x + SMALLEST**2).sqrt() - SMALLEST
-        return root / (math.sqrt(1 + SMALLEST**2) - SMALLEST) * self.n_intervals
+        x = density / (density + self.saturation)
+        root = (x + self.smallest**2).sqrt() - self.smallest
+        v = root / (math.sqrt(1 + self.smallest**2) - self.smallest)
+        if self.compression:
+            v = torch.log1p(self.compression * v) / math.log1p(self.compression)
+        return v * self.n_intervals
 
     def _add_densities(
         self,

@@ -163,6 +163,12 @@ class EnergyTerms:
         """Return the terms for a fit with energies in a unit, eV."""
         return replace(self, unit=unit)
 
+    def with_term(self, changed: EnergyTerm) -> EnergyTerms:
+        """Return the terms with one in place of that of its class."""
+        kind = type(changed)
+        terms = (changed if isinstance(term, kind) else term for term in self.terms)
+        return replace(self, terms=tuple(terms))
+
     def with_amplitudes(self, weight_std: Tensor, m: int) -> EnergyTerms:
         """Return the terms with the amplitudes in the standard deviations of all weights `[M]`."""
         starts = [block.start for block in self.amplitude_blocks(m)]

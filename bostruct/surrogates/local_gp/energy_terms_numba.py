@@ -9,8 +9,7 @@ Notation
 The sums of `pair_features` are those over pairs of c(q) B_k(t(q)) with t = log(1 + q / core²) / 2h,
 half of which belongs to either atom. An atomic density is
 rho_i = sum_j c(q) exp(-decay (sqrt(q + core²) - reference)), and the splines of
-`density_features` are B_k(v(rho_i) / h) with
-v = (sqrt(rho / (rho + half) + smallest²) - smallest) / (sqrt(1 + smallest²) - smallest).
+`density_features` are B_k(v(rho_i) / h) with the coordinate v of `embedding_term`.
 """
 
 from __future__ import annotations
@@ -77,14 +76,16 @@ class DensitySplines(NamedTuple):
     """Splines of the density of an atom.
 
     Attributes:
-        half: Density of the formula of v.
+        saturation: Density of the formula of v.
         smallest: Smoothing of its root.
+        compression: Factor c of the root in the logarithm; 0 for the root itself.
         inverse_spacing: 1 / h.
         first_column: `[species]`, first of the columns of a species.
     """
 
-    half: float
+    saturation: float
     smallest: float
+    compression: float
     inverse_spacing: float
     first_column: Array
 
@@ -248,17 +249,24 @@ def density_features(
         if density[i] != density[i]:
             out[row[i], column] = density[i]
             continue
-        v = _root(density[i] / (density[i] + splines.half), splines.smallest)
+        v, _ = _density_coordinate(density[i], splines)
         first = column + _splines(v * splines.inverse_spacing, B, dB)
         for k in range(4):
             out[row[i], first + k] += B[k]
 
 
 @lazy_njit()
-def _root(x: float, smallest: float) -> float:
-    """Return a root of x between 0 and 1 whose slope at 0 is finite."""
+def _density_coordinate(density: float, splines: DensitySplines) -> tuple[float, float]:
+    """Return the coordinate v of a density, and its derivative."""
+    saturation, smallest, compression = splines.saturation, splines.smallest, splines.compression
     highest = math.sqrt(1 + smallest**2) - smallest
-    return (math.sqrt(x + smallest**2) - smallest) / highest
+    root = math.sqrt(density / (density + saturation) + smallest**2)
+    v = (root - smallest) / highest
+    slope = saturation / (density + saturation) ** 2 / (2 * highest * root)
+    if compression == 0:
+        return v, slope
+    whole = math.log1p(compression)
+    return math.log1p(compression * v) / whole, slope * compression / (1 + compression * v) / whole
 
 
 @lazy_njit()
@@ -286,19 +294,16 @@ def density_slopes(
 
     The column of the first of the four is written into `first`, `[n]`.
     """
-    half, smallest, inverse_spacing = splines.half, splines.smallest, splines.inverse_spacing
     B, dB = np.zeros(4), np.zeros(4)
     for i in range(len(density)):
-        x = density[i] / (density[i] + half)
         first[i] = splines.first_column[species_index[i]]
-        if x != x:
-            slopes[i, 0] = x
+        if density[i] != density[i]:
+            slopes[i, 0] = density[i]
             continue
-        first[i] += _splines(_root(x, smallest) * inverse_spacing, B, dB)
-        scale = 2 * (math.sqrt(1 + smallest**2) - smallest) * math.sqrt(x + smallest**2)
-        slope = inverse_spacing * half / (density[i] + half) ** 2 / scale
+        v, slope = _density_coordinate(density[i], splines)
+        first[i] += _splines(v * splines.inverse_spacing, B, dB)
         for k in range(4):
-            slopes[i, k] = slope * dB[k]
+            slopes[i, k] = splines.inverse_spacing * slope * dB[k]
 
 
 @lazy_njit()

@@ -18,7 +18,7 @@ the data alone, and is made anew a few times while they grow.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar, final
 
@@ -44,6 +44,7 @@ MIN_GAIN_OF_SHORTER_CUTOFF = 0.15  # per row: what is cut off errs alike in all 
 MIN_GAIN = 10.0  # in log marginal likelihood, however few the rows
 
 Selection = TypeVar("Selection")
+Alternative = TypeVar("Alternative")
 
 ExactEvidence = Callable[[Rows, Observations], float]
 """Log marginal likelihood of the statistics of energies and of forces of some data."""
@@ -127,19 +128,14 @@ class KernelSelection:
             return default
         proposed = self._propose(default, comparison)
         same_cutoff = proposed._replace(soap=replace(proposed.soap, cutoff=default.soap.cutoff))
-        others = [one for one in dict.fromkeys((proposed, same_cutoff)) if one != default]
-        if not others:
-            return default
-        n_rows = len(data.energy) + int(data.forces.isfinite().sum())
-        reference, gains = sparse_evidence(default, data), {default: 0.0}
-        if reference == -math.inf:
-            return default
-        for one in others:
-            is_shorter = one.soap.cutoff < default.soap.cutoff
-            rate = MIN_GAIN_OF_SHORTER_CUTOFF if is_shorter else MIN_GAIN_PER_ROW
-            gain = sparse_evidence(one, data) - reference
-            gains[one] = gain - max(MIN_GAIN, rate * n_rows)
-        return max(gains, key=gains.__getitem__)
+        least_gains = {
+            one: MIN_GAIN_OF_SHORTER_CUTOFF
+            if one.soap.cutoff < default.soap.cutoff
+            else MIN_GAIN_PER_ROW
+            for one in (proposed, same_cutoff)
+            if one != default
+        }
+        return most_probable(default, least_gains, sparse_evidence, data)
 
     def _propose(self, best: LocalKernel, comparison: _Comparison) -> LocalKernel:
         best = self._with_cutoff(best, comparison)
@@ -229,6 +225,30 @@ class _Comparison:
     def best(self, candidates: list[LocalKernel]) -> LocalKernel:
         """Return the most probable one, the first of equal ones."""
         return max(candidates, key=self)
+
+
+def most_probable(
+    default: Alternative,
+    least_gains: Mapping[Alternative, float],
+    sparse_evidence: Callable[[Alternative, Observations], float],
+    data: Observations,
+) -> Alternative:
+    """Return the alternative of highest marginal likelihood that is worth to leave the default.
+
+    Args:
+        default: What it is by default.
+        least_gains: Alternatives, and the gain per row for which each is taken.
+        sparse_evidence: Log marginal likelihood of all data; -inf where they are too few to tell.
+        data: The data.
+    """
+    if not least_gains or (reference := sparse_evidence(default, data)) == -math.inf:
+        return default
+    n_rows = len(data.energy) + int(data.forces.isfinite().sum())
+    gains = {default: 0.0}
+    for one, rate in least_gains.items():
+        gain = sparse_evidence(one, data) - reference
+        gains[one] = gain - max(MIN_GAIN, rate * n_rows)
+    return max(gains, key=gains.__getitem__)
 
 
 def _scaled(one: LocalKernel, factor: float) -> LocalKernel:

@@ -39,7 +39,7 @@ from bostruct.surrogates.local_gp.dot_product_kernel import (
     PowerKernel,
     kernel_from_state,
 )
-from bostruct.surrogates.local_gp.embedding_densities import JointLikelihood, with_densities
+from bostruct.surrogates.local_gp.embedding_densities import JointLikelihood
 from bostruct.surrogates.local_gp.embedding_term import (
     Densities,
     EmbeddingTerm,
@@ -51,10 +51,13 @@ from bostruct.surrogates.local_gp.hyperparameter_fit import fit_hyperparameters
 from bostruct.surrogates.local_gp.inducing_points import inducing_environments
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments
 from bostruct.surrogates.local_gp.kernel_selection import (
+    FIRST_SIZE,
+    MIN_GAIN_PER_ROW,
     KernelSelection,
     LocalKernel,
     Selected,
     Selection,
+    most_probable,
     selection_data,
     selection_size,
     with_most_probable_similarity,
@@ -75,7 +78,11 @@ from bostruct.surrogates.local_gp.model import (
     LocalGPState,
 )
 from bostruct.surrogates.local_gp.outliers import contradicted_energies
-from bostruct.surrogates.local_gp.pair_term import FittedPairTerm, PairTerm
+from bostruct.surrogates.local_gp.pair_term import (
+    SHORT_LENGTH_SCALES,
+    FittedPairTerm,
+    PairTerm,
+)
 from bostruct.surrogates.local_gp.row_statistics import sufficient_statistics
 from bostruct.surrogates.local_gp.species_constants import FittedSpeciesConstants, SpeciesConstants
 from bostruct.surrogates.local_gp.spectral_likelihood import SpectralLikelihood
@@ -249,7 +256,7 @@ class LocalGP:
         radii = radii.to(structures.positions)
         data, species_energies, terms = self._prepare(structures, soap, radii)
         kernel = self._kernel()
-        terms = self._with_most_probable_densities(terms, soap, structures, radii)
+        terms = self._with_selected_terms(terms, soap, structures, radii)
         if self.selection is not None:
             soap, kernel = self._select_kernel(self.selection, soap, structures, radii)
         elif self.species_similarity is None and len(radii) > 1:
@@ -447,6 +454,38 @@ class LocalGP:
     def _kernel(self) -> PowerKernel | ExponentialKernel:
         return self.kernel or PowerKernel(self.zeta)
 
+    def _with_selected_terms(
+        self, terms: EnergyTerms, soap: SOAP, structures: Structures, radii: Tensor
+    ) -> EnergyTerms:
+        """Return the terms with densities, and the length scale of pairs, of highest likelihood.
+
+        Arguments as of `_with_most_probable_densities`.
+        """
+        terms = self._with_most_probable_densities(terms, soap, structures, radii)
+        description = self.pair_term
+        if description is None or description.length_scale is not None:
+            return terms
+        if len(structures) < FIRST_SIZE:
+            return terms
+        first = structures[: selection_size(len(structures))]
+        data, _, first_terms = self._prepare(first, soap, radii)
+        first_terms = self._with_most_probable_densities(first_terms, soap, structures, radii)
+        local = LocalKernel(soap, self._kernel())
+
+        def evidence(one: PairTerm, few: Observations) -> float:
+            with_pairs = first_terms.with_term(one.build(radii))
+            return self._sparse_evidence(local, few, with_pairs, N_SELECTION_ENVIRONMENTS)
+
+        def select() -> PairTerm:
+            few = data.subsample(N_SELECTION_STRUCTURES)
+            shorter = (replace(description, length_scale=x) for x in SHORT_LENGTH_SCALES)
+            return most_probable(
+                description, dict.fromkeys(shorter, MIN_GAIN_PER_ROW), evidence, few
+            )
+
+        selected = self._cached("_last_pairs", local, radii, data, select)
+        return terms.with_term(selected.build(radii))
+
     def _with_most_probable_densities(
         self, terms: EnergyTerms, soap: SOAP, structures: Structures, radii: Tensor
     ) -> EnergyTerms:
@@ -473,7 +512,7 @@ class LocalGP:
 
         default = LocalKernel(soap, self._kernel())
         densities = self._cached("_last_densities", default, radii, data, select)
-        return with_densities(terms, description, radii, densities)
+        return terms.with_term(description.build(radii, densities))
 
     def _cached(
         self,
@@ -502,7 +541,7 @@ class LocalGP:
         """
         first = structures[: selection_size(len(structures))]
         data, _, terms = self._prepare(first, soap, radii)
-        terms = self._with_most_probable_densities(terms, soap, structures, radii)
+        terms = self._with_selected_terms(terms, soap, structures, radii)
         default = LocalKernel(soap, self._kernel())
         same_size = (self.n_max, self.l_max) == (LocalGP.n_max, LocalGP.l_max)
         same_kernel = self.kernel is None and self.zeta == LocalGP.zeta
@@ -526,14 +565,27 @@ class LocalGP:
 
         return self._cached("_last_selection", default, radii, data, select)
 
-    def _sparse_evidence(self, one: LocalKernel, data: Observations, terms: EnergyTerms) -> float:
+    def _sparse_evidence(
+        self,
+        one: LocalKernel,
+        data: Observations,
+        terms: EnergyTerms,
+        max_inducing: int | None = None,
+    ) -> float:
         """Return the log marginal likelihood of data.
 
         It is -inf where they determine no more numbers than there are structures: where these are
         nearly copies of one, atoms are out of each other's reach, or no forces are known.
+
+        Args:
+            one: Descriptor and kernel.
+            data: The data.
+            terms: Terms beside the environments.
+            max_inducing: Largest number of inducing environments; None for that of the surrogate.
         """
         with_residual = self.approximation in ("fitc", "averaged_fitc")
-        _, rows = self._inducing_statistics(one, data, self.max_inducing, with_residual, terms)
+        count = min(max_inducing or self.max_inducing, self.max_inducing)
+        _, rows = self._inducing_statistics(one, data, count, with_residual, terms)
         fitted, evidence = self._fit_hyperparameters(rows, data, terms)
         known = degrees_of_freedom(rows, fitted).sum()
         return float(evidence) if known > len(data.structures) else -math.inf

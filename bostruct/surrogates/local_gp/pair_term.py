@@ -51,6 +51,10 @@ from bostruct.surrogates.local_gp.spline_process import (
     squared_exponential,
 )
 
+LENGTH_SCALE, SHORT_LENGTH_SCALES = 0.36, (0.25, 0.15)
+"""Default length scale, and shorter ones for stiff interactions, or many data: where there are few,
+a long one knows more of distances that none of them has."""
+
 SPACING = 0.1  # of two splines, in units of the length scale
 NEAR_POWER, FAR_POWER, LONG_RANGE_POWER = 2.0, 6.0, 1.0
 """Powers of the distance by which typical energies decrease: of g within d and beyond, and of h."""
@@ -65,7 +69,8 @@ class PairTerm:
     """Gaussian processes of the distance for each pair of species.
 
     Attributes:
-        length_scale: Length scale in the logarithm of the distance.
+        length_scale: Length scale in the logarithm of the distance; None takes the most probable of
+            a few.
         long_range_length_scale: Length scale of what decays slowly.
         range_factor: Range over the largest sum of two radii.
         core_factor: Distance below which energies hardly change over the sum of the two radii.
@@ -74,31 +79,32 @@ class PairTerm:
         InputError: one is not positive.
     """
 
-    length_scale: float = 0.36
+    length_scale: float | None = None
     long_range_length_scale: float = 0.5
     range_factor: float = 4.0
     core_factor: float = 0.35
 
     def __post_init__(self) -> None:
         for name in ("length_scale", "long_range_length_scale"):
-            check_positive(name, getattr(self, name), "It is a ratio of distances.")
+            if (value := getattr(self, name)) is not None:
+                check_positive(name, value, "It is a ratio of distances.")
         check_positive("range_factor", self.range_factor, "It is a number of bond lengths.")
         check_positive("core_factor", self.core_factor, "It is a fraction of the bond length.")
 
     def build(self, radii: Tensor) -> FittedPairTerm:
         """Return the term for species of given radii, `[species]` Å."""
-        radii = radii.detach().cpu().double()
+        radii, length_scale = radii.detach().cpu().double(), self.length_scale or LENGTH_SCALE
         row, column = torch.triu_indices(len(radii), len(radii))
         core = self.core_factor * (radii[row] + radii[column])
         cutoff = self.range_factor * 2 * float(radii.max())
         largest = torch.log1p((cutoff / core).square()) / 2  # [types] of u - log(core)
-        sizes = (largest / (SPACING * self.length_scale)).ceil().to(torch.int64)
+        sizes = (largest / (SPACING * length_scale)).ceil().to(torch.int64)
         spacing = largest / sizes
         roots: tuple[list[Tensor], list[Tensor]] = ([], [])  # of g, of h
         for n, h in zip(sizes.tolist(), spacing.tolist(), strict=True):
             u = h * torch.arange(-1, n + 2, dtype=torch.float64) + math.log(self.core_factor)
             std = 2 / (torch.exp(NEAR_POWER * u) + torch.exp(FAR_POWER * u))
-            roots[0].append(spline_root(self.length_scale / h, std, matern_5_2))
+            roots[0].append(spline_root(length_scale / h, std, matern_5_2))
             std = torch.exp(-LONG_RANGE_POWER * u)
             smooth = self.long_range_length_scale / h
             roots[1].append(spline_root(smooth, std, squared_exponential))

@@ -31,6 +31,18 @@ def test_right_predictions_have_the_nominal_scores():
     assert scores.z_mean == pytest.approx(0.0, abs=0.02)
 
 
+def test_what_a_campaign_states_has_learnt_from_its_errors():
+    """Energies 1.5 σ above the mean with twice the σ, and right ones."""
+    z = np.random.default_rng(1).standard_normal((200, 30))
+    wrong = score_one_step_ahead("a", [run(1.5 + 2 * each) for each in z])
+    assert wrong.coverage_90 < 0.6
+    assert wrong.stated_90 == pytest.approx(0.9, abs=0.03)
+    assert wrong.stated_95 == pytest.approx(0.95, abs=0.03)
+    right = score_one_step_ahead("a", [run(each) for each in z])
+    found = (right.stated_50, right.stated_90, right.stated_95)
+    assert found == pytest.approx((0.5, 0.9, 0.95), abs=0.05)
+
+
 def test_a_sigma_of_half_its_size_has_four_times_the_squares():
     z = np.random.default_rng(0).standard_normal(2001)
     assert median_z2(2 * z) == pytest.approx(4 * median_z2(z))

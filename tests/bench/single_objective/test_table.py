@@ -46,7 +46,7 @@ def test_says_what_is_missing_and_what_went_wrong():
 
 def test_predictions_one_step_ahead():
     text = printed(results())
-    expected = ["bostruct", "4", "0%", "25%", "25%", "1.75", "8.79", "3.25", ""]
+    expected = ["bostruct", "4", "0%", "25%", "25%", "0%, 100%, 100%", "1.75", "8.79", "3.25", ""]
     assert line(text, "│ a ", "1.75") == ["a", *expected]
     assert line(text, "│ all ", "1.75") == ["all", *expected]
     assert "median z²" not in printed(Results(TASKS, [run()]))

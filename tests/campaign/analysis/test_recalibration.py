@@ -79,6 +79,14 @@ def test_a_search_never_prefers_a_structure_for_being_certain():
     assert Recalibration(-7.0, 2.0).limited_shift == -2 * MAX_SHIFT
 
 
+def test_little_is_certain_after_few_errors():
+    """Intervals of Student's t, which those of a normal variable approach."""
+    widths = [Recalibration.from_z_scores([1.0, -1.0] * n).half_width(0.95) for n in (0, 1, 5, 100)]
+    assert widths == pytest.approx([4.303, 3.023, 2.311, 2.179], abs=0.3)
+    assert widths == sorted(widths, reverse=True)
+    assert Recalibration().half_width(0.9) == pytest.approx(2.920, abs=1e-3)
+
+
 def test_both_signs_and_any_unit_of_energy_are_alike():
     z = [0.4, 3.0, -1.0, 7.0]
     one, other = Recalibration.from_z_scores(z), Recalibration.from_z_scores([-x for x in z])

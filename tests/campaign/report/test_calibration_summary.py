@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from bostruct.campaign.analysis.calibration import CalibratedPrediction, OnlineCalibration
 from bostruct.campaign.analysis.predictions import LoggedPrediction
@@ -31,7 +31,7 @@ def test_intervals_are_counted_where_both_ends_and_the_energy_are_known():
     ]
     summary = CalibrationSummary.from_predictions(OnlineCalibration(()), predictions)
     assert (summary.n_intervals, summary.n_covered) == (2, 1)
-    assert summary.stated_coverage == (0.0, 2 / 3, 2 / 3)
+    assert summary.stated_coverage == (0.0, 2 / 3, 1.0)  # 0.82, 2.92 and 4.30 of Student's t
     expected = tuple(binomtest(1, 2).proportion_ci(method="wilson"))
     assert summary.coverage_interval == pytest.approx(expected)
 
@@ -50,7 +50,11 @@ def test_what_the_search_states_is_judged_by_itself():
         for p in predictions
     ]
     assert [p.stated_z for p in predictions] == pytest.approx(z)
-    inside = [sum(abs(value) <= width for value in z) / 12 for width in (0.6745, 1.645, 1.96)]
+    freedom = [2 + 10 * (1 - 0.9**i) for i in range(12)]
+    inside = [
+        sum(2 * t.sf(abs(value), f) >= 1 - level for value, f in zip(z, freedom, strict=True)) / 12
+        for level in (0.5, 0.9, 0.95)
+    ]
     assert summary.stated_coverage == pytest.approx(inside)
     assert inside[1] > 0.7
     shift, scale = summary.recalibration.shift, summary.recalibration.scale

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from ase import Atoms
 from ase.calculators.emt import EMT
 
 from bostruct.campaign import Campaign
@@ -12,8 +13,8 @@ from bostruct.candidates import BasinHopping
 from bostruct.errors import InputError
 from bostruct.evaluators import Calculator
 from bostruct.spaces import Cluster
-from bostruct.structures import Structures
-from bostruct.surrogates import LocalGP
+from bostruct.structures import Structures, from_ase
+from bostruct.surrogates import LocalGP, PairTerm
 from bostruct.surrogates.local_gp import kernel_selection as module
 from bostruct.surrogates.local_gp.dot_product_kernel import ExponentialKernel, PowerKernel
 from bostruct.surrogates.local_gp.exact_covariance import ExactRows, ForceRows
@@ -26,6 +27,7 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     StandardDeviations,
     log_marginal_likelihood,
 )
+from bostruct.surrogates.local_gp.pair_term import LENGTH_SCALE
 from bostruct.surrogates.training_data import prepare_observations
 from tests.surrogates.dense import Dense
 
@@ -207,6 +209,39 @@ def test_is_made_anew_only_when_the_data_have_doubled(data, monkeypatch):
     assert sizes == [4, 8]
     gp.fit(Structures.cat([data[1:2], data[:10]]))  # other ones
     assert sizes == [4, 8, 8]
+
+
+def stiff_clusters(n, seed):
+    """Distorted tetrahedra of a Morse potential that a long length scale cannot follow."""
+    generator = torch.Generator().manual_seed(seed)
+    corners = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
+    noise = torch.randn(n, 4, 3, generator=generator, dtype=torch.float64)
+    P = (2.7 / 8**0.5 * corners + 0.15 * noise).requires_grad_()
+    i, j = torch.triu_indices(4, 4, 1)
+    y = torch.exp(-14 * (torch.linalg.vector_norm(P[:, i] - P[:, j], dim=-1) / 2.6 - 1))
+    energy = (y.square() - 2 * y).sum(-1)
+    (slope,) = torch.autograd.grad(energy.sum(), P)
+    data = Structures.cat([from_ase(Atoms("Cu4", p.numpy())) for p in P.detach()])
+    return replace(data, energy=energy.detach(), forces=-slope.flatten(0, 1))
+
+
+def test_a_stiff_potential_shortens_the_length_scale_of_pairs():
+    train, test = stiff_clusters(16, 0), stiff_clusters(10, 1)
+    errors, evidences = [], []
+    for length_scale in (LENGTH_SCALE, None):
+        pairs = PairTerm(length_scale=length_scale)
+        gp = LocalGP(max_inducing=10, embedding_term=None, pair_term=pairs)
+        model = gp.fit(train)
+        errors.append((model.predict(test).mean - test.energy).abs().mean())
+        evidences.append(float(model.fitted.log_marginal_likelihood))
+    assert evidences[1] > evidences[0] + 10
+    assert errors[1] < errors[0] / 2
+
+
+def test_few_data_of_soft_matter_keep_the_default_length_scale_of_pairs(data):
+    pairs = (PairTerm(), PairTerm(length_scale=LENGTH_SCALE))
+    models = [LocalGP(max_inducing=20, pair_term=term).fit(data[:6]) for term in pairs]
+    assert torch.equal(*(model.fitted.weights for model in models))
 
 
 def test_the_same_data_give_the_same_model_with_and_without_a_history(data):
