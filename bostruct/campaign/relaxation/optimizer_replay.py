@@ -215,8 +215,8 @@ class _NamedCoordinates:
         """Return the coordinates `[d]` in the rows of three, not wrapped."""
         return torch.from_numpy(positions).flatten()[: len(self._X)].to(self._X) * self._units
 
-    def result(self, trial: Trial) -> tuple[float, Array]:
-        """Return the energy, and minus its gradient in rows of three."""
+    def result(self, trial: Trial, positions: Array) -> tuple[float, Array]:
+        """Return the energy, and minus its gradient in rows of three, whatever positions are."""
         assert trial.energy is not None
         return trial.energy, -named_gradient_rows(self._space, trial).numpy()
 

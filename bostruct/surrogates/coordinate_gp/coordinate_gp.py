@@ -24,7 +24,7 @@ from torch import Tensor
 from bostruct.errors import InputError, error_message
 from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain, SupportsDomain
 from bostruct.structures import Structures
-from bostruct.structures.problem_scale import UNKNOWN_ENERGY, few_values_factor
+from bostruct.structures.problem_scale import few_values_factor, unknown_energy
 from bostruct.surrogates.coordinate_gp.coordinate_kernel import CoordinateKernel
 from bostruct.surrogates.coordinate_gp.model import CoordinateGPModel, CoordinateGPState
 from bostruct.surrogates.coordinate_gp.projected_forces import energy_gradients
@@ -168,7 +168,7 @@ class CoordinateGP:
         values = torch.cat(((warped - mean).unsqueeze(-1), G), -1).T.flatten()[is_observed]
         is_energy = (torch.arange(n * (d + 1), device=X.device) < n)[is_observed]
         U = (X - domain.lower.to(X)) / units
-        scale = _data_scale(values, is_energy)
+        scale = _data_scale(values, is_energy) or unknown_energy(space.numbers)
         return _Rows(U, values, is_observed, is_energy, mean, warping, scale)
 
     def _fit_hyperparameters(
@@ -228,11 +228,12 @@ def _covariance(kernel: CoordinateKernel, e: Tensor, g: Tensor, rows: _Rows) -> 
 def _data_scale(values: Tensor, is_energy: Tensor) -> float:
     """Return the scale of energies and gradients `[r]`: the larger root mean square, eV.
 
-    Gradients are by radians; a wave of one period over the range has both equal.
+    0 where they tell none. Gradients are by radians; a wave of one period over the range has both
+    equal.
     """
     energies, gradients = values[is_energy], values[~is_energy]
     factor = few_values_factor(torch.ones_like(energies).unsqueeze(-1))
     sizes = [factor * float(energies.square().mean().sqrt())] if len(energies) > 1 else []
     if len(gradients):
         sizes = [*(size / factor for size in sizes), float(gradients.square().mean().sqrt())]
-    return max([size for size in sizes if size > 0], default=UNKNOWN_ENERGY)
+    return max([size for size in sizes if size > 0], default=0.0)

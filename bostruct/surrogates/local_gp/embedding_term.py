@@ -365,9 +365,9 @@ class FittedEmbeddingTerm:
         if "embedding_term_root" not in state:
             return None
         names = ("core", "decay", "reference", "root")
-        tensors = (state[f"embedding_term_{name}"].cpu() for name in names)
+        core, decay, reference, root = (state[f"embedding_term_{name}"].cpu() for name in names)
         cutoff, saturation, *coordinate = state["embedding_term_numbers"].tolist()
-        return cls(cutoff, saturation, *tensors, *coordinate)
+        return cls(cutoff, saturation, core, decay, reference, root, *coordinate)
 
     def _fixed_densities(self, fixed_atoms: FixedAtoms, species_index: Tensor) -> Tensor:
         """Return the density `[n]` that fixed atoms have of each other, cached."""
