@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, check_shape, error_message
+from bostruct.spaces.coordinates.rotation_vectors import BodyRotation
 
 BOUND_SLACK = 1e-9
 """Distance beyond a bound, in ranges, up to which a coordinate is inside."""
@@ -36,6 +37,8 @@ class CoordinateDomain:
         lower: `[d]` lower bounds.
         upper: `[d]` upper bounds; of a periodic coordinate the same point as the lower one.
         periodic: `[d]` bool.
+        rotation: the three coordinates that are a rotation vector, which comes back as periodic
+            ones do; None without any. Their bounds are -π and π, and they are not periodic alone.
 
     Raises:
         InputError: there is no coordinate, names repeat, or a bound is not above the lower one.
@@ -45,6 +48,7 @@ class CoordinateDomain:
     lower: Tensor
     upper: Tensor
     periodic: Tensor
+    rotation: BodyRotation | None = None
 
     def __post_init__(self) -> None:
         d = len(self.names)
@@ -103,18 +107,44 @@ class CoordinateDomain:
         """The range over 2 π, `[d]`: one radian of an angle in radians or in degrees."""
         return self.range / (2 * math.pi)
 
+    @cached_property
+    def is_unbounded(self) -> Tensor:
+        """Coordinates that come back after their bounds, `[d]` bool."""
+        if self.rotation is None:
+            return self.periodic
+        found = self.periodic.clone()
+        self.rotation.of(found).fill_(True)
+        return found
+
+    @cached_property
+    def factor_index(self) -> Tensor:
+        """To which independent part each coordinate belongs, `[d]` int64, counted from 0.
+
+        Each coordinate is its own, but for the three of a rotation.
+        """
+        first = torch.ones(len(self), dtype=torch.int64)
+        if self.rotation is not None:
+            self.rotation.of(first)[1:] = 0
+        return first.cumsum(0) - 1
+
     def wrap(self, X: Tensor) -> Tensor:
-        """Return X `[..., d]` with periodic coordinates between their bounds, lower included."""
+        """Return X `[..., d]` with periodic coordinates between their bounds, lower included.
+
+        A rotation vector is the shortest of its rotation.
+        """
         low, size = self.lower.to(X), self.range.to(X)
         inside = (low <= X) & (low + size > X)
         wrapped = low + torch.remainder(X - low, size)
         wrapped = torch.where(wrapped >= low + size, low, wrapped)  # rounded up
-        return torch.where(self.periodic.to(X.device) & ~inside, wrapped, X)
+        wrapped = torch.where(self.periodic.to(X.device) & ~inside, wrapped, X)
+        if self.rotation is not None:
+            wrapped = self.rotation.put(wrapped, self.rotation.wrap(self.rotation.of(X)))
+        return wrapped
 
     def clamp(self, X: Tensor) -> Tensor:
         """Return X `[..., d]` with the others moved to their bounds."""
         clamped = torch.minimum(torch.maximum(X, self.lower.to(X)), self.upper.to(X))
-        return torch.where(self.periodic.to(X.device), X, clamped)
+        return torch.where(self.is_unbounded.to(X.device), X, clamped)
 
     def project(self, X: Tensor) -> Tensor:
         """Return X `[..., d]` between the bounds."""
@@ -124,19 +154,29 @@ class CoordinateDomain:
         """Return whether X `[..., d]` is finite and between the bounds, `[...]` bool."""
         slack = max(BOUND_SLACK, 8 * torch.finfo(X.dtype).eps) * self.range.to(X)
         inside = (self.lower.to(X) - slack <= X) & (self.upper.to(X) + slack >= X)
-        allowed: Tensor = (X.isfinite() & (inside | self.periodic.to(X.device))).all(-1)
+        allowed: Tensor = (X.isfinite() & (inside | self.is_unbounded.to(X.device))).all(-1)
         return allowed
 
     def difference(self, A: Tensor, B: Tensor) -> Tensor:
-        """Return the shortest way from B to A `[..., d]`, around the period, `[..., d]`."""
+        """Return the shortest way from B to A `[..., d]`, around the period, `[..., d]`.
+
+        That of rotations is the rotation vector which leads from one to the other.
+        """
         size, difference = self.range.to(A), A - B
         around = difference - size * (difference / size).round()
-        return torch.where(self.periodic.to(A.device), around, difference)
+        found = torch.where(self.periodic.to(A.device), around, difference)
+        if self.rotation is not None:
+            turned = self.rotation.difference(self.rotation.of(A), self.rotation.of(B))
+            found = self.rotation.put(found, turned)
+        return found
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return points drawn uniformly, `[n, d]` float64 on the CPU."""
+        """Return points drawn uniformly, `[n, d]` float64 on the CPU; rotations are uniform too."""
         u = torch.rand(n, len(self), generator=generator, dtype=torch.float64)
-        return self.lower + u * self.range
+        X = self.lower + u * self.range
+        if self.rotation is not None:
+            X = self.rotation.put(X, self.rotation.sample(n, generator))
+        return X
 
     def displace(self, X: Tensor, generator: torch.Generator) -> Tensor:
         """Return X `[n, d]` with every coordinate displaced a little."""
@@ -144,16 +184,21 @@ class CoordinateDomain:
         return self.project(X + MOVE_FRACTION * self.range.to(X) * noise)
 
     def redraw(self, X: Tensor, generator: torch.Generator) -> Tensor:
-        """Return X `[n, d]` with one coordinate of each drawn anew."""
+        """Return X `[n, d]` with one coordinate of each, or its rotation, drawn anew."""
         drawn = self.sample(len(X), generator).to(X)
-        chosen = torch.randint(len(self), (len(X), 1), generator=generator)
-        is_chosen = torch.arange(len(self)) == chosen
+        n_factors = int(self.factor_index[-1]) + 1
+        chosen = torch.randint(n_factors, (len(X), 1), generator=generator)
+        is_chosen = self.factor_index == chosen
         return torch.where(is_chosen.to(X.device), drawn, X)
 
     def crossover(self, X: Tensor, generator: torch.Generator) -> Tensor:
         """Return X `[n, d]` with coordinates of each taken from another one of them, displaced."""
         other = torch.randint(max(len(X), 1), (len(X),), generator=generator)
         takes = torch.rand(X.shape, generator=generator) < 0.5
+        if self.rotation is not None:
+            self.rotation.of(takes).copy_(
+                takes[:, self.rotation.column, None].expand(-1, 3).clone()
+            )
         mixed = torch.where(takes.to(X.device), X[other.to(X.device)], X)
         return self.displace(mixed, generator)
 

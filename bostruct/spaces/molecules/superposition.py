@@ -1,4 +1,4 @@
-"""Root mean square deviation of positions after the best superposition."""
+"""Best superposition of positions: its rotation, and the root mean square deviation after it."""
 
 from __future__ import annotations
 
@@ -24,3 +24,32 @@ def superposed_rmsd(P: Tensor, Q: Tensor) -> Tensor:
     squares = P.square().sum((-2, -1)) + Q.square().sum((-2, -1))
     mean: Tensor = (squares - 2 * overlap).clamp(min=0) / P.shape[-2]
     return mean.sqrt()
+
+
+def optimal_quaternions(P: Tensor, Q: Tensor) -> Tensor:
+    """Return the unit quaternions w, x, y, z of the rotations that turn P onto Q best, `[..., 4]`.
+
+    B. K. P. Horn, J. Opt. Soc. Am. A 4, 629 (1987), section 4: the eigenvector of the largest
+    eigenvalue of a matrix of sums of products. Where several rotations are best, as of atoms in
+    line, it is one of them.
+
+    Args:
+        P: `[..., a, 3]` Å, centered.
+        Q: `[..., a, 3]` Å, of the same atoms in the same order, centered.
+    """
+    S = P.transpose(-1, -2) @ Q
+    trace = S.diagonal(dim1=-2, dim2=-1).sum(-1)
+    odd = torch.stack(
+        (
+            S[..., 1, 2] - S[..., 2, 1],
+            S[..., 2, 0] - S[..., 0, 2],
+            S[..., 0, 1] - S[..., 1, 0],
+        ),
+        -1,
+    )
+    eye = torch.eye(3, dtype=S.dtype, device=S.device)
+    even = S + S.transpose(-1, -2) - trace[..., None, None] * eye
+    top = torch.cat((trace.unsqueeze(-1), odd), -1).unsqueeze(-2)
+    N = torch.cat((top, torch.cat((odd.unsqueeze(-1), even), -1)), -2)
+    q: Tensor = torch.linalg.eigh(N).eigenvectors[..., -1]
+    return q

@@ -28,6 +28,7 @@ from bostruct.structures.problem_scale import few_values_factor, unknown_energy
 from bostruct.surrogates.coordinate_gp.coordinate_kernel import CoordinateKernel
 from bostruct.surrogates.coordinate_gp.model import CoordinateGPModel, CoordinateGPState
 from bostruct.surrogates.coordinate_gp.projected_forces import energy_gradients
+from bostruct.surrogates.coordinate_gp.rotation_kernel import RotationKernel
 from bostruct.surrogates.coordinate_gp.warping import LogWarping
 from bostruct.surrogates.properties.map_estimate import find_map_estimate, negative_log_density
 from bostruct.surrogates.training_data import TrainingData
@@ -72,8 +73,8 @@ class _Rows(NamedTuple):
 class CoordinateGP:
     """Gaussian process over the coordinates of a space, on energies and projected forces.
 
-    For spaces with few coordinates that are named and bounded, such as `Coordinates` and
-    `Conformers`. Cost grows with the cube of (d + 1) n. See `coordinate_kernel` for the kernel.
+    For spaces with few coordinates that are named and bounded, such as `Coordinates`, `Conformers`
+    and `Pose`. Cost grows with the cube of (d + 1) n. See `coordinate_kernel` for the kernel.
 
     Attributes:
         use_forces: False to learn from energies alone, if forces are not to be trusted.
@@ -106,7 +107,7 @@ class CoordinateGP:
         """
         if not isinstance(space, SupportsDomain):
             condition = "have few named coordinates for `CoordinateGP`"
-            hint = "Coordinates and Conformers do; for others pass LocalGP()."
+            hint = "Coordinates, Conformers and Pose do; for others pass LocalGP()."
             raise InputError(error_message("space", condition, type(space).__name__, hint))
         if isinstance(data, TrainingData):
             structures, X = data.structures, data.X
@@ -122,6 +123,7 @@ class CoordinateGP:
         factor = torch.linalg.cholesky(A)
         alpha = torch.cholesky_solve(rows.values.unsqueeze(-1), factor).squeeze(-1)
         domain = space.domain
+        rotation = kernel.rotation
         return CoordinateGPModel(
             CoordinateGPState(
                 X=X,
@@ -140,6 +142,8 @@ class CoordinateGP:
                 energy_noise_std=e,
                 gradient_noise_std=g,
                 log_marginal_likelihood=log_likelihood,
+                rotation_column=None if rotation is None else torch.tensor(rotation.column),
+                rotation_directions=None if rotation is None else rotation.directions.contiguous(),
             ),
             space,
         )
@@ -179,9 +183,13 @@ class CoordinateGP:
         Parameters are standardized logarithms: deviations from their priors' medians in standard
         deviations, so that the prior is N(0, 1) of each.
         """
-        d = rows.U.shape[1]
+        d = int(domain.factor_index[-1]) + 1
         n_terms = (1 if d == 1 else 2 if d == 2 else 3) if self.additive else 1
         periodic = domain.periodic.to(rows.U.device)
+        rotation = None
+        if domain.rotation is not None:
+            directions = domain.rotation.directions.to(rows.U)
+            rotation = RotationKernel(domain.rotation.column, directions)
 
         def build(p: Tensor) -> tuple[CoordinateKernel, Tensor, Tensor]:
             p = p.to(rows.U)
@@ -196,7 +204,7 @@ class CoordinateGP:
             }[n_terms]
             noise = rows.scale * NOISE * torch.exp(NOISE_SPREAD * p[-2:])
             constant = torch.full_like(noise[0], rows.scale)
-            kernel = CoordinateKernel(periodic, lengths, torch.cat(amplitudes), constant)
+            kernel = CoordinateKernel(periodic, lengths, torch.cat(amplitudes), constant, rotation)
             return kernel, noise[0], GRADIENT_NOISE_RATIO * noise[1]
 
         def objective(p: Tensor) -> Tensor:

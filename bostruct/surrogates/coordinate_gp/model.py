@@ -26,8 +26,12 @@ from bostruct.surrogates.botorch_models.posterior import (
     jitter,
 )
 from bostruct.surrogates.coordinate_gp.coordinate_kernel import CoordinateKernel
+from bostruct.surrogates.coordinate_gp.rotation_kernel import RotationKernel
 from bostruct.surrogates.coordinate_gp.warping import LogWarping
 from bostruct.uncertainty import Prediction
+
+ROTATION_TENSORS = ("rotation_column", "rotation_directions")
+"""Tensors of the state that processes without a rotation lack."""
 
 
 @final
@@ -43,7 +47,7 @@ class CoordinateGPState:
         is_observed: `[(d + 1) n]` bool, the rows.
         alpha: `[r]` 1/eV.
         cholesky: `[r, r]` eV.
-        lengthscales: `[d]` in `units`.
+        lengthscales: `[p]` in `units`, one for the three coordinates of a rotation.
         amplitudes: `[3]` eV.
         constant: `[]` eV.
         mean: `[]` eV.
@@ -52,6 +56,8 @@ class CoordinateGPState:
         energy_noise_std: `[]` eV.
         gradient_noise_std: `[]` eV per unit.
         log_marginal_likelihood: `[]`.
+        rotation_column: `[]` int64 first of three coordinates that are a rotation vector.
+        rotation_directions: `[3, c]` of the body, as in `BodyRotation`; None without a rotation.
     """
 
     X: Tensor
@@ -70,20 +76,30 @@ class CoordinateGPState:
     energy_noise_std: Tensor
     gradient_noise_std: Tensor
     log_marginal_likelihood: Tensor
+    rotation_column: Tensor | None = None
+    rotation_directions: Tensor | None = None
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Return the state of these tensors."""
-        return cls(**{field.name: tensors[field.name] for field in fields(cls)})
+        names = [field.name for field in fields(cls) if field.name not in ROTATION_TENSORS]
+        rotation = {name: tensors[name] for name in ROTATION_TENSORS if name in tensors}
+        return cls(**{name: tensors[name] for name in names}, **rotation)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def kernel(self) -> CoordinateKernel:
         """The kernel with its hyperparameters."""
-        return CoordinateKernel(self.periodic, self.lengthscales, self.amplitudes, self.constant)
+        rotation = None
+        if self.rotation_column is not None and self.rotation_directions is not None:
+            rotation = RotationKernel(int(self.rotation_column), self.rotation_directions)
+        return CoordinateKernel(
+            self.periodic, self.lengthscales, self.amplitudes, self.constant, rotation
+        )
 
     @property
     def warping(self) -> LogWarping:
@@ -223,7 +239,11 @@ class CoordinateGPModel(JointModel):
     def hyperparameters(self) -> dict[str, float]:
         """Return named numbers for people: length scales in the units of the coordinates."""
         fitted = self.fitted
-        lengths = (fitted.lengthscales * fitted.units).tolist()
+        first = list(range(len(fitted.units)))
+        if fitted.rotation_column is not None:
+            c = int(fitted.rotation_column)
+            del first[c + 1 : c + 3]
+        lengths = (fitted.lengthscales * fitted.units[first]).tolist()
         single, pair, every = fitted.amplitudes.tolist()
         return {
             **{f"lengthscale_{k}": value for k, value in enumerate(lengths)},

@@ -9,6 +9,7 @@ import torch
 
 from bostruct.errors import InputError, ShapeError
 from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain, SupportsDomain
+from bostruct.spaces.coordinates.rotation_vectors import BodyRotation
 
 DOMAIN = CoordinateDomain.from_bounds({"z": (1.0, 3.0), "phi": (-180, 180)}, periodic="phi")
 
@@ -82,3 +83,27 @@ def test_refuses_other_shapes() -> None:
     one = torch.ones(1, dtype=torch.float64)
     with pytest.raises(ShapeError, match="`upper` must have shape"):
         CoordinateDomain(("x",), one, torch.ones(2), torch.zeros(1, dtype=torch.bool))
+
+
+def test_rotations_come_back_and_stay_whole() -> None:
+    """The columns of a rotation are wrapped, drawn and exchanged together, and never clamped."""
+    bound = torch.tensor([1.0, torch.pi, torch.pi, torch.pi, 2.0], dtype=torch.float64)
+    periodic = torch.tensor([True, False, False, False, False])
+    names = ("u", "wx", "wy", "wz", "height")
+    domain = CoordinateDomain(names, -bound, bound, periodic, BodyRotation.of_body(1))
+    assert domain.factor_index.tolist() == [0, 1, 1, 1, 2]
+    X = domain.sample(40, torch.Generator().manual_seed(0))
+    assert (domain.rotation.of(X).norm(dim=-1) <= torch.pi).all()
+    longer = X.clone()
+    v = X[:, 1:4]
+    longer[:, 1:4] = v * (1 - 2 * torch.pi / v.norm(dim=-1, keepdim=True))
+    assert domain.contains(longer).all()
+    torch.testing.assert_close(domain.clamp(longer), longer)
+    torch.testing.assert_close(domain.project(longer), X)
+    assert domain.difference(longer, X).abs().max() < 1e-10
+    for move in (domain.redraw, domain.crossover):
+        changed = (move(X, torch.Generator().manual_seed(1)) - X).abs() > 1.2
+        assert changed[:, 1:4].any()
+    redrawn = domain.redraw(X, torch.Generator().manual_seed(1)) != X
+    assert redrawn.sum(-1).unique().tolist() == [1, 3]
+    assert (redrawn[:, 1:4].all(-1) == redrawn[:, 1:4].any(-1)).all()

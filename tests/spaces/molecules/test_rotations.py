@@ -2,7 +2,11 @@ import math
 
 import torch
 
-from bostruct.spaces.molecules.rotations import random_rotations, rotation_matrices
+from bostruct.spaces.molecules.rotations import (
+    random_rotations,
+    rotation_jacobians,
+    rotation_matrices,
+)
 from bostruct.testing import seeded_generator
 from bostruct.testing.central_differences import assert_gradient
 
@@ -47,3 +51,15 @@ def test_gradient_of_rotation_vectors():
     v = torch.tensor([[0.0, 0.0, 0.0], [0.005, 0.0, 0.003], [0.4, -1.0, 2.0]]).double()
     weight = torch.randn(3, 3, dtype=torch.float64, generator=seeded_generator(2))
     assert_gradient(lambda v: (weight * rotation_matrices(v)).sin().sum(), v)
+
+
+def test_jacobians_are_the_derivatives_of_rotations():
+    """The derivative of R x is J x R x, on both sides of the series."""
+    x = torch.tensor([0.3, -0.8, 0.5], dtype=torch.float64)
+    direction = torch.nn.functional.normalize(torch.tensor([0.3, -0.5, 0.7]).double(), dim=0)
+    for size in (0.0, 1e-6, 0.0099, 0.0101, 1.0, math.pi, 5.0):
+        v = size * direction
+        expected = torch.autograd.functional.jacobian(lambda v: rotation_matrices(v) @ x, v)
+        turned = (rotation_matrices(v) @ x).unsqueeze(-1).expand(3, 3)
+        found = torch.linalg.cross(rotation_jacobians(v), turned, dim=0)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
