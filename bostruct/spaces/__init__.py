@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bostruct.spaces.space import SupportsNeighbors as SupportsNeighbors
     from bostruct.spaces.space import SupportsRadii as SupportsRadii
     from bostruct.spaces.space import SupportsRegion as SupportsRegion
+    from bostruct.spaces.surfaces import Pose as Pose
     from bostruct.spaces.surfaces import Surface as Surface
 else:
     __getattr__, __dir__ = lazy_exports(__name__)

@@ -4,4 +4,5 @@ A slab (ASE), a formula and a range of heights enter; structures with deposited 
 moves of basin hopping leave. Fixed atoms of the slab never move.
 """
 
+from bostruct.spaces.surfaces.pose import Pose as Pose
 from bostruct.spaces.surfaces.surface import Surface as Surface
