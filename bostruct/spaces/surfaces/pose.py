@@ -495,7 +495,8 @@ class Pose(FingerprintedStructures):
                 condition = "be a finite lower height below an upper one above the slab"
                 raise InputError(error_message("height", condition, (low, high), "In Å."))
             needed = high
-        if needed > available - self._extent:
+        room = available - self._extent
+        if needed > room + RELATIVE_ROUNDING * max(abs(room), self._extent):
             condition = (
                 f"end {needed + self._extent:.2f} Å or more above its topmost atom, so that "
                 f"{self.molecule.name} has room"

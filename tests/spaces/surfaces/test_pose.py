@@ -247,7 +247,10 @@ def test_refuses_other_structures() -> None:
         Pose.from_description(WATER.description())
 
 
-@pytest.mark.parametrize("space", [CO, METHANOL, ATOM])
+NARROW = Pose("CO", on=copper(2, 2, 2, vacuum=3.5))
+
+
+@pytest.mark.parametrize("space", [CO, METHANOL, ATOM, NARROW])
 def test_log_has_the_molecule_and_the_slab(space: Pose) -> None:
     """The space of a description is the same."""
     read = Pose.from_description(space.description(), space.stored_structures())
