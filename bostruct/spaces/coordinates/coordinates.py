@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, final
@@ -99,11 +99,17 @@ class Coordinates:
             hint = "It takes an array of them and returns ase.Atoms."
             raise InputError(error_message("function", condition, repr(function), hint))
         self.function: Callable[..., Any] | None = function
+        if not isinstance(arguments or {}, Mapping):
+            condition, hint = "be keyword arguments by name", "Such as {'layers': 4}."
+            raise InputError(error_message("arguments", condition, repr(arguments), hint))
         self.arguments = dict(arguments or {})
         self._set_domain(CoordinateDomain.from_bounds(bounds, periodic), min_distance_factor)
         self._returns_positions = atoms is not None
         if atoms is None:
             self._template = from_ase(_checked_atoms(self._call(self._middle))).without_results()
+        elif not hasattr(atoms, "get_atomic_numbers"):
+            hint = "They give the function's positions their elements, as ase.build.molecule('CO')."
+            raise InputError(error_message("atoms", "be ase.Atoms", repr(atoms), hint))
         else:
             self._template = from_ase(atoms).without_results()
             P = self._values(self._middle.unsqueeze(0))[0, :-9].reshape(-1, 3)
@@ -204,8 +210,8 @@ class Coordinates:
         """Return whether X `[..., d]` is within the bounds, with no atoms too close, `[...]`."""
         rows = X.reshape(-1, self.dimension)
         inside = self.domain.contains(rows)
-        if self.is_decodable and self.min_distance_factor and bool(inside.any()):
-            inside[inside.clone()] = self._has_no_close_atoms(rows[inside].detach())
+        if self.is_decodable and bool(inside.any()):
+            inside[inside.clone()] = self._is_allowed(rows[inside].detach())
         return inside.reshape(X.shape[:-1])
 
     def project(self, X: Tensor) -> Tensor:
@@ -344,7 +350,13 @@ class Coordinates:
         """Return positions and cell at x `[d]`, flat `[m]`."""
         made = self._call(x)
         if self._returns_positions:
-            P = torch.as_tensor(made, dtype=torch.float64)
+            try:
+                P = torch.as_tensor(made, dtype=torch.float64)
+            except (TypeError, ValueError, RuntimeError) as error:
+                hint = "Leave out `atoms=...` for a function that returns ase.Atoms."
+                condition = "return the positions of `atoms`, a tensor [a, 3]"
+                kind = type(made).__name__
+                raise SpaceError(error_message("function", condition, kind, hint)) from error
             shape = list(self._template.positions.shape)
             check_shape("function", P, shape, "With `atoms` it returns their positions.")
             return torch.cat((P.flatten(), self._template.cell.flatten()))
@@ -353,7 +365,15 @@ class Coordinates:
         same = torch.equal(numbers, template.numbers)
         if not (same and made.pbc.tolist() == template.pbc[0].tolist()):
             condition = "make the same atoms in the same order everywhere"
-            value = f"{made.get_chemical_formula()} and {template.formulas()[0]}"
+            there, middle = (
+                _in_words(*pair)
+                for pair in (
+                    (made.numbers.tolist(), made.pbc.tolist()),
+                    (template.numbers.tolist(), template.pbc[0].tolist()),
+                )
+            )
+            at = dict(zip(self.domain.names, x.tolist(), strict=True))
+            value = f"{there} at {at} and {middle} in the middle"
             raise SpaceError(error_message("function", condition, value))
         parts = np.concatenate((made.positions.ravel(), np.asarray(made.cell).ravel()))
         return torch.from_numpy(parts)
@@ -402,16 +422,19 @@ class Coordinates:
             raise InputError(error_message("structures", condition, value))
         return self.domain.project(x)
 
+    def _is_allowed(self, X: Tensor) -> Tensor:
+        """Return whether the structures of X `[n, d]` are finite and have no close atoms, `[n]`."""
+        allowed = self._values(X.to(device="cpu", dtype=torch.float64)).isfinite().all(-1)
+        allowed = allowed.to(X.device)
+        if self.min_distance_factor and bool(allowed.any()):
+            allowed[allowed.clone()] = self._has_no_close_atoms(X[allowed])
+        return allowed
+
     def _has_no_close_atoms(self, X: Tensor) -> Tensor:
-        """Return whether all atoms of X `[n, d]` are apart, `[n]` bool."""
+        """Return whether all atoms of X `[n, d]`, of finite structures, are apart, `[n]` bool."""
         structures = self.decode(X)
         radii = self.atomic_radii.to(X).repeat(len(X))
         cutoff = 2 * self.min_distance_factor * float(self.atomic_radii.max())
-        finite = structures.positions.reshape(len(X), -1).isfinite().all(-1)
-        if not bool(finite.all()):
-            found = finite.clone()
-            found[finite] = self._has_no_close_atoms(X[finite]) if bool(finite.any()) else True
-            return found
         near = build_neighbor_list(structures, cutoff)
         r = torch.linalg.vector_norm(near.vectors(structures.positions, structures.cell), dim=-1)
         least = self.min_distance_factor * (radii[near.center] + radii[near.neighbor])
@@ -440,6 +463,13 @@ def _checked_atoms(made: Any) -> Atoms:  # noqa: ANN401 - of the user's function
         raise SpaceError(error_message("function", "return ase.Atoms", kind, hint))
     atoms: Atoms = made
     return atoms
+
+
+def _in_words(numbers: Sequence[int], pbc: Sequence[bool]) -> str:
+    """Return atoms in their order, and along which lattice vectors they are periodic."""
+    axes = "".join(axis for axis, is_periodic in zip("abc", pbc, strict=True) if is_periodic)
+    symbols = "".join(SYMBOLS[number] for number in numbers)
+    return f"{symbols}, periodic along {axes}" if axes else symbols
 
 
 def _digest(structures: Structures) -> str:

@@ -116,6 +116,20 @@ def test_close_atoms_are_outside() -> None:
     assert any_distance.contains(torch.tensor([1.2, 180.0]))
 
 
+@pytest.mark.parametrize("factor", [0.0, 0.7])
+def test_structures_that_are_not_finite_are_outside(factor: float) -> None:
+    """Where the function has no structure, no energy is asked for, whatever atoms may come near."""
+
+    def make(x: NDArray[np.float64]) -> Atoms:
+        return Atoms("N2", [(0, 0, 0), (np.sqrt(x[0]), 0, 0)])
+
+    with np.errstate(invalid="ignore"):
+        space = Coordinates(make, {"x": (-2.0, 4.0)}, min_distance_factor=factor)
+        assert (space.sample(8, torch.Generator().manual_seed(0)) > 0).all()
+        X = torch.tensor([[-1.0], [2.0]], dtype=torch.float64)
+        assert space.contains(X).tolist() == [False, True]
+
+
 def test_log_without_the_function() -> None:
     """A space from its description compares and contains X, and says what it lacks."""
     space = Coordinates(bent_trimer, BOUNDS, periodic=["angle"])
@@ -165,13 +179,26 @@ def _changes(x: NDArray[np.float64]) -> Atoms:
     return Atoms("N2" if x[0] > 1.4 else "O2", [(0, 0, 0), (x[0], 0, 0)])
 
 
+def _reorders(x: NDArray[np.float64]) -> Atoms:
+    return Atoms("NO" if x[0] > 1.4 else "ON", [(0, 0, 0), (x[0], 0, 0)])
+
+
+PAIR = Atoms("N2", [(0, 0, 0), (1.1, 0, 0)])
+
+
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
         ("phi", {}, "`function` must be a function of coordinates"),
         (_fails, {}, "`function` must make a structure, got ZeroDivisionError"),
         (_changes, {}, "make the same atoms in the same order everywhere"),
+        (_reorders, {}, "got ON at .* and NO in the middle"),
         (len, {}, "return ase.Atoms, got int"),
+        (len, {"atoms": "N2"}, "`atoms` must be ase.Atoms, got 'N2'"),
+        (_changes, {"atoms": PAIR}, "return the positions of `atoms`.*got Atoms. Leave out"),
+        (_changes, {"arguments": [1]}, "`arguments` must be keyword arguments by name"),
+        (_changes, {"bounds": {"x": "12"}}, "be a lower and an upper bound, got '12'"),
+        (_changes, {"periodic": True}, "`periodic` must be names of coordinates, got True"),
         (bent_trimer, {"bounds": [(0, 1)]}, "`bounds` must map names"),
         (bent_trimer, {"bounds": {"x": 1.0}}, "be a lower and an upper bound"),
         (bent_trimer, {"bounds": {"x": (2.0, 1.0)}}, "be a finite lower bound below"),
