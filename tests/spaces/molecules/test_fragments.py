@@ -140,6 +140,18 @@ def test_atoms_are_matched_to_molecules(mixed):
     assert mixed.match_atoms(mixed.numbers.tolist(), together) is None
 
 
+def test_free_atoms_bonded_to_molecules_are_matched():
+    """A hydrogen atom on a water molecule is told from those of the molecule by its longer bond."""
+    hydronium = Fragments.from_counts({"H": 1, "H2O": 1})
+    water = Fragments.from_counts({"H2O": 1}).reference
+    P = torch.cat((water[:1] + torch.tensor([0.0, 0.0, 1.15]), water))
+    for order in (torch.tensor([1, 2, 3, 0]), torch.tensor([2, 0, 3, 1])):
+        D = torch.cdist(P[order], P[order])
+        found = hydronium.match_atoms(hydronium.numbers[order].tolist(), D)
+        assert int(order[found[0]]) == 0
+        assert lengths(hydronium, P[order][found]).max() < 1.0
+
+
 def test_chains_are_as_long_as_all_units():
     one, six = (Fragments.from_counts({"H2O": n}) for n in (1, 6))
     lengths_of = [f.chain_length(covalent_radii(f.numbers)) for f in (one, six)]
