@@ -43,6 +43,9 @@ DUPLICATE_FRACTION = 0.005
 ENCODE_TOLERANCE = 1e-3
 """Å. Largest distance of an atom of a structure from where the function puts it."""
 
+CELL_ROUNDING = 1e-9
+"""Change of a cell, in its longest vector, that is rounding."""
+
 DIGEST_DECIMALS = 5
 """Decimals of positions, Å, by which two functions are told apart."""
 
@@ -147,6 +150,16 @@ class Coordinates:
     def is_decodable(self) -> bool:
         """False for a space read from a log, which lacks the function."""
         return self.function is not None
+
+    @cached_property
+    def has_variable_cell(self) -> bool:
+        """True if the function returns other cells where a coordinate is changed."""
+        if not bool(self._template.pbc.any()) or not self.is_decodable:
+            return False
+        quarter = torch.diag(self.domain.range / 4)
+        X = torch.cat((self._middle.unsqueeze(0), self._middle - quarter, self._middle + quarter))
+        cells = self._values(X)[:, -9:]
+        return bool((cells - cells[:1]).abs().amax() > CELL_ROUNDING * cells.abs().amax())
 
     @cached_property
     def fingerprint_tolerance(self) -> float:

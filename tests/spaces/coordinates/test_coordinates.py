@@ -11,6 +11,7 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
+from ase.calculators.emt import EMT
 from numpy.typing import NDArray
 
 import bostruct as bo
@@ -128,6 +129,42 @@ def test_structures_that_are_not_finite_are_outside(factor: float) -> None:
         assert (space.sample(8, torch.Generator().manual_seed(0)) > 0).all()
         X = torch.tensor([[-1.0], [2.0]], dtype=torch.float64)
         assert space.contains(X).tolist() == [False, True]
+
+
+def test_coordinates_that_change_the_cell() -> None:
+    """A cell that the function never changes needs no stress."""
+    assert Coordinates(strained_copper, {"a": (2.2, 2.8), "s": (0.0, 0.4)}).has_variable_cell
+    assert not Coordinates(bent_trimer, BOUNDS).has_variable_cell
+
+    def shifted(x: NDArray[np.float64]) -> Atoms:
+        return Atoms("Cu2", [(0, 0, 0), (2.0, x[0], 0)], cell=[4, 4, 4], pbc=True)
+
+    assert not Coordinates(shifted, {"x": (0.0, 2.0)}).has_variable_cell
+
+
+def cubic_copper(x: NDArray[np.float64]) -> Atoms:
+    """Return an fcc crystal of copper with a variable lattice constant."""
+    return Atoms("Cu", cell=x[0] / 2 * (1 - np.eye(3)), pbc=True)
+
+
+@pytest.mark.parametrize("with_stress", [True, False])
+def test_cells_are_relaxed_by_the_stress(tmp_path: Path, with_stress: bool) -> None:
+    """A final relaxation follows the stress; without one it does not claim to have converged."""
+    log = bo.Campaign(
+        space=Coordinates(cubic_copper, {"a": (3.3, 4.1)}),
+        evaluator=bo.evaluators.Calculator(EMT, with_stress=with_stress),
+        n_initial=1,
+        stop=bo.stop.EnergyReached(1.0),
+        final_relaxation=bo.FinalRelaxation(n_structures=1, fmax=0.01, max_steps=20),
+    ).run(tmp_path, seed=0)
+    (report,) = log.relaxations()
+    assert report.converged is with_stress
+    if with_stress:
+        assert report.relaxed_energy == pytest.approx(-0.0070365, abs=1e-4)  # at 3.5898 Å
+    else:
+        assert "coordinates change the cell" in report.state
+        assert report.max_force is None
+        assert report.n_evaluations == 0
 
 
 def test_log_without_the_function() -> None:
