@@ -119,7 +119,22 @@ class Coordinates:
             self._template = replace(self._template, positions=P.detach())
         self._set_atoms(atomic_radii)
         self._digest = _digest(self._template)
-        self.sample(1, torch.Generator().manual_seed(0))
+        self._check_periods(self.sample(1, torch.Generator().manual_seed(0))[0])
+
+    def _check_periods(self, x: Tensor) -> None:
+        """Refuse a periodic coordinate at whose bounds the structures differ, at a point `[d]`."""
+        for k in self.domain.periodic.nonzero().flatten().tolist():
+            ends = x.repeat(2, 1)
+            ends[0, k], ends[1, k] = self.domain.lower[k], self.domain.upper[k]
+            if not bool(self._values(ends).isfinite().all()):
+                continue
+            tolerance = self.fingerprint_tolerance
+            if not bool(is_within_tolerance(*self._fingerprint(ends), tolerance)):
+                name, bounds = self.domain.names[k], tuple(ends[:, k].tolist())
+                condition = "name coordinates whose bounds are one period apart"
+                value = f"{name}, with different structures at {bounds[0]} and {bounds[1]}"
+                hint = "An angle in degrees has bounds such as (-180, 180)."
+                raise InputError(error_message("periodic", condition, value, hint))
 
     def _set_domain(self, domain: CoordinateDomain, min_distance_factor: float) -> None:
         if not 0 <= min_distance_factor <= 1:
@@ -431,8 +446,9 @@ class Coordinates:
         )
         if residual > ENCODE_TOLERANCE:
             condition = "be structures that the function makes, oriented as it does"
-            value = f"one that is {residual:.2g} Å from the closest"
-            raise InputError(error_message("structures", condition, value))
+            value = f"one that is {residual:.2g} Å from the closest within the bounds"
+            hint = "Rotate it, give other `bounds`, or leave it out."
+            raise InputError(error_message("structures", condition, value, hint))
         return self.domain.project(x)
 
     def _is_allowed(self, X: Tensor) -> Tensor:

@@ -263,7 +263,10 @@ class Conformers(FingerprintedStructures):
             raise InputError(error_message("structures", condition, value, hint))
         x = self.domain.wrap(dihedral_angles(P, self.torsions))
         if not self._is_rigid(x, P):
-            hint = "Make the space with that geometry of the molecule."
+            hint = (
+                "Its atoms, hydrogen atoms too, stand in the order of the molecule; for another "
+                "geometry make the space with that one."
+            )
             value = "one with other bond lengths, bond angles or dihedrals"
             raise InputError(error_message("structures", condition, value, hint))
         return x

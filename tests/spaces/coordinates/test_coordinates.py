@@ -241,6 +241,11 @@ PAIR = Atoms("N2", [(0, 0, 0), (1.1, 0, 0)])
         (bent_trimer, {"bounds": {"x": (2.0, 1.0)}}, "be a finite lower bound below"),
         (bent_trimer, {"bounds": {}}, "`bounds` must name different coordinates"),
         (bent_trimer, {"periodic": ["psi"]}, "`periodic` must name coordinates of `bounds`"),
+        (
+            bent_trimer,
+            {"bounds": {"distance": (1.8, 2.4), "angle": (0.0, 90.0)}, "periodic": ["angle"]},
+            "bounds are one period apart, got angle, with different structures at 0.0 and 90.0",
+        ),
         (bent_trimer, {"min_distance_factor": -1.0}, "`min_distance_factor` must be between 0"),
         (bent_trimer, {"bounds": {"distance": (0.1, 0.2), "angle": (0, 360)}}, "atoms that are"),
     ],

@@ -177,6 +177,14 @@ def test_refuses_molecules_without_torsions() -> None:
         space.is_duplicate(X, X, -1.0)
 
 
+def test_says_that_the_order_of_atoms_may_be_the_fault(butane: Conformers) -> None:
+    """Equal atoms in another order look like other bond lengths."""
+    structures = butane.decode(samples(butane)[:1])
+    P = structures.positions[torch.tensor([1, 0, *range(2, len(structures.positions))])]
+    with pytest.raises(InputError, match="hydrogen atoms too, stand in the order of the molecule"):
+        butane.encode(replace(structures, positions=P))
+
+
 def test_refuses_bonds_in_rings() -> None:
     """The message says which torsion it is."""
     with pytest.raises(InputError, match=r"torsions\['ring'\]` must turn about a bond outside of"):
