@@ -128,8 +128,8 @@ class Coordinates:
             ends[0, k], ends[1, k] = self.domain.lower[k], self.domain.upper[k]
             if not bool(self._values(ends).isfinite().all()):
                 continue
-            tolerance = self.fingerprint_tolerance
-            if not bool(is_within_tolerance(*self._fingerprint(ends), tolerance)):
+            first, last = self._fingerprint(ends)
+            if not bool(is_within_tolerance(first, last, self.fingerprint_tolerance)):
                 name, bounds = self.domain.names[k], tuple(ends[:, k].tolist())
                 condition = "name coordinates whose bounds are one period apart"
                 value = f"{name}, with different structures at {bounds[0]} and {bounds[1]}"

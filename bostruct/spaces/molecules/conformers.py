@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Self, final
+from typing import Any, Self, SupportsIndex, final
 
 import numpy as np
 import torch
@@ -341,9 +341,9 @@ def _index(atom: object) -> int:
     Raises:
         TypeError: it is none, or a truth value.
     """
-    if isinstance(atom, bool | np.bool_):
+    if isinstance(atom, bool | np.bool_) or not isinstance(atom, SupportsIndex):
         raise TypeError(f"{atom!r} is no index")
-    return operator.index(atom)  # type: ignore[call-overload, no-any-return]
+    return operator.index(atom)
 
 
 def _no_torsions(torsions: object) -> InputError:
