@@ -119,13 +119,13 @@ class EmbeddingTerm:
         InputError: one is not positive.
     """
 
-    length_scale: float = 0.5
+    length_scale: float = 0.4
     decay: float | None = None
     crossover: float = 4.0
     saturation: float = 600.0
     range_factor: float = 3.0
     core_factor: float = 0.35
-    isolated_factor: float = 5.0
+    isolated_factor: float = 10.0
 
     def __post_init__(self) -> None:
         check_positive("length_scale", self.length_scale, "It is a part of the unit interval.")
