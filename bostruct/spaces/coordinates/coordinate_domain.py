@@ -81,7 +81,9 @@ class CoordinateDomain:
         pairs = []
         for name, pair in bounds.items():
             try:
-                low, high = (float(value) for value in ((None,) if isinstance(pair, str) else pair))
+                if isinstance(pair, str):
+                    raise TypeError("a word")
+                low, high = (float(value) for value in pair)
             except (TypeError, ValueError) as error:
                 condition, hint = "be a lower and an upper bound", "Two numbers, as (1.0, 3.0)."
                 raise InputError(
