@@ -435,10 +435,8 @@ class Fragments:
             bonded: `[a, a]` bool, atoms close enough to be bonded.
             ratios: `[a, a]` distances in sums of the covalent radii.
         """
-        ours, in_molecules = (
-            self.free_numbers.tolist(),
-            {z for molecule in self.molecules for z in molecule.numbers.tolist()},
-        )
+        ours = self.free_numbers.tolist()
+        in_molecules = {z for molecule in self.molecules for z in molecule.numbers.tolist()}
         may_bond = torch.tensor([z in in_molecules for z in numbers])
         bonded = bonded & may_bond
         degree, least = bonded.sum(-1).tolist(), ratios.masked_fill(~bonded, torch.inf).amin(-1)
@@ -447,7 +445,7 @@ class Fragments:
         for z in elements:
             atoms = [k for k, number in enumerate(numbers) if number == z]
             atoms.sort(key=lambda k: (degree[k], -float(least[k]), k))
-            choices.append(combinations(atoms, ours.count(z)))
+            choices.append(islice(combinations(atoms, ours.count(z)), MAX_FREE_CHOICES))
         for chosen in islice(product(*choices), MAX_FREE_CHOICES):
             left = {z: sorted(atoms) for z, atoms in zip(elements, chosen, strict=True)}
             yield [left[z].pop(0) for z in ours]

@@ -6,7 +6,7 @@ from ase.build import molecule as ase_molecule
 
 from bostruct.errors import InputError
 from bostruct.spaces.formula import parse_formula
-from bostruct.spaces.molecules.fragments import Fragments
+from bostruct.spaces.molecules.fragments import MAX_FREE_CHOICES, Fragments
 from bostruct.spaces.molecules.molecule import Molecule
 from bostruct.spaces.molecules.rotations import random_rotations
 from bostruct.structures import covalent_radii
@@ -150,6 +150,13 @@ def test_free_atoms_bonded_to_molecules_are_matched():
         found = hydronium.match_atoms(hydronium.numbers[order].tolist(), D)
         assert int(order[found[0]]) == 0
         assert lengths(hydronium, P[order][found]).max() < 1.0
+
+
+def test_many_free_atoms_leave_few_choices():
+    """Sixty oxygen atoms of an oxide, half of them in carbon monoxide: the search ends."""
+    many = Fragments.from_counts({"O": 30, "CO": 30})
+    D = torch.full((90, 90), 9.0, dtype=torch.float64).fill_diagonal_(0.0)
+    assert sum(1 for _ in many._choose_free(many.numbers.tolist(), D < 2, D)) == MAX_FREE_CHOICES
 
 
 def test_chains_are_as_long_as_all_units():
