@@ -16,6 +16,7 @@ from torch import Tensor
 from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation
 from bostruct.spaces import Space
+from bostruct.spaces.coordinates.coordinate_domain import SupportsDomain
 
 PRESSURE_ENERGY = "pressure_volume_eV"
 """Name of the property p V of a trial, eV."""
@@ -62,6 +63,13 @@ def is_crystal(space: Space) -> bool:
 def has_variable_cell(space: Space) -> bool:
     """Return whether the cell of the structures of a space varies."""
     return is_crystal(space) and getattr(space, "n_cell_coordinates", 1) > 0
+
+
+def needs_stress(space: Space) -> bool:
+    """Return whether stresses are of use, as the cell varies in a crystal or with coordinates."""
+    if isinstance(space, SupportsDomain):
+        return bool(getattr(space, "has_variable_cell", False))
+    return has_variable_cell(space)
 
 
 def has_any_cell(space: Space) -> bool:

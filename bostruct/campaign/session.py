@@ -20,8 +20,8 @@ from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
 from bostruct.campaign.energy_above_hull import add_to_hull, mean_hull_history
 from bostruct.campaign.enthalpy import (
-    has_variable_cell,
     missing_stress_message,
+    needs_stress,
     pressure_of,
     with_pressure_energy,
 )
@@ -239,7 +239,7 @@ class Session:
         folder = evaluation_folder(self.writer.folder, trial.number)
         space = self.components.space
         member = space.names_at(trial.X)[0] if isinstance(space, Pool) else ""
-        with_stress = has_variable_cell(space)
+        with_stress = needs_stress(space)
         return EvaluationContext(trial.number, trial.attempt, folder, member, with_stress)
 
     def begin_run(self, stop: StoppingCriterion) -> None:

@@ -224,13 +224,15 @@ class _NamedCoordinates:
 def named_gradient_rows(space: SupportsDomain, trial: Trial) -> Tensor:
     """Return the gradient of the energy of a trial by named coordinates, in rows of three, eV.
 
+    It is NaN where it is not known, as of a variable cell without stresses.
+
     Args:
         space: Space with a domain, whose units the gradient is by.
         trial: Trial with an energy and forces.
     """
     X = trial.X.unsqueeze(0)
     structures = training_structures([trial], space)  # type: ignore[arg-type]
-    gradient = energy_gradients(space, X, structures)[0].nan_to_num()
+    gradient = energy_gradients(space, X, structures)[0]
     return coordinate_rows(gradient * space.domain.units.to(X))
 
 

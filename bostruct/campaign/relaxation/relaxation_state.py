@@ -8,6 +8,7 @@ final relaxation, which continues the existing trajectories.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ import torch
 from bostruct.campaign.analysis.bound_diagnosis import bound_name
 from bostruct.campaign.atom_matching import is_duplicate
 from bostruct.campaign.energy_above_hull import SystemHull, trial_ranks
-from bostruct.campaign.enthalpy import has_variable_cell
+from bostruct.campaign.enthalpy import has_variable_cell, needs_stress
 from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import PlannedStep, RelaxationReport, Step, Trial
 from bostruct.campaign.reference_entries import ReferenceEntries
@@ -37,6 +38,11 @@ from bostruct.spaces.thickness_window import SupportsThicknessWindow
 
 CONVERGED_AT_FIXED_CELL = "converged at a fixed cell: the evaluator returns no stress"
 """State of a relaxation of the atoms alone where the cell varies."""
+
+UNKNOWN_GRADIENT = (
+    "not converged: the coordinates change the cell, and the evaluator returns no stress"
+)
+"""State of a relaxation by coordinates whose forces are not known."""
 
 
 class RelaxationTrajectory(NamedTuple):
@@ -165,6 +171,8 @@ class RelaxationQueue:
         if self._converged_trial(trajectory) is not None:
             return self._converged_state(trajectory)
         last = trajectory.steps[-1] if trajectory.steps else trajectory.start
+        if isinstance(self.space, SupportsDomain) and self._lacks_gradient(last):
+            return UNKNOWN_GRADIENT
         if last.doubt:
             return f"not converged: doubted, {last.doubt}"
         if last.state in ("abandoned", "failed", "retracted"):
@@ -172,6 +180,11 @@ class RelaxationQueue:
         if self._n_recent_evaluations(trajectory) >= self.final_relaxation.max_steps:
             return f"not converged in {len(trajectory.steps)} evaluations"
         return ""
+
+    def _lacks_gradient(self, trial: Trial) -> bool:
+        """Return whether a trial's evaluator returned forces that tell no gradient."""
+        is_evaluated = trial.is_known and not trial.is_initial_data
+        return is_evaluated and needs_stress(self.space) and trial.stress is None
 
     def _converged_state(self, trajectory: RelaxationTrajectory) -> str:
         if not self._relaxes_cell:
@@ -210,6 +223,8 @@ class RelaxationQueue:
             fmax = 0.0  # the forces on the cell are not those that the optimizer measures
             if self._relaxes_cell:
                 with_forces = [trial for trial in with_forces if trial.stress is not None]
+        if isinstance(self.space, SupportsDomain):
+            with_forces = [t for t in with_forces if self._max_forces[t.number] is not None]
         if not with_forces:
             return trajectory.start.X  # initial data without forces
         X = next_geometry(self.space, with_forces, fmax)
@@ -269,7 +284,8 @@ class RelaxationQueue:
             return None
         if isinstance(self.space, SupportsDomain):
             rows = named_gradient_rows(self.space, trial)
-            return float(torch.linalg.vector_norm(rows, dim=-1).max())
+            largest = float(torch.linalg.vector_norm(rows, dim=-1).max())
+            return largest if math.isfinite(largest) else None
         trial = replace(trial, forces=self._resting_forces(trial, trial.forces))
         assert trial.forces is not None
         norms = torch.linalg.vector_norm(trial.forces, dim=-1)

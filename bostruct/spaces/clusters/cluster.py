@@ -522,7 +522,9 @@ class Cluster(FingerprintedStructures):
         names = ["rattle"]
         if len(fragments.units) > 1:
             names += ["turn", "relocate", "splice", "twist"]
-        names += fragments.move_names()
+        for name in fragments.move_names():
+            if len(fragments.units) > 1 or name != "mirror":  # a mirrored cluster is the same one
+                names.append(name)
         if self.allow_reactions:
             several = len(set(self.numbers.tolist())) > 1
             names += [name for name in ATOMIC_MOVES if several or name != "permute_atoms"]

@@ -53,7 +53,10 @@ class CoordinateDomain:
     def __post_init__(self) -> None:
         d = len(self.names)
         if not d or len(set(self.names)) < d:
-            raise InputError(error_message("bounds", "name different coordinates", self.names))
+            hint = "Such as {'distance': (1.0, 3.0)}."
+            raise InputError(
+                error_message("bounds", "name different coordinates", self.names, hint)
+            )
         for name in ("lower", "upper", "periodic"):
             check_shape(name, getattr(self, name), [d], "A number for each coordinate.")
         for name, low, high in zip(
@@ -61,7 +64,8 @@ class CoordinateDomain:
         ):
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 condition = "be a finite lower bound below an upper one"
-                raise InputError(error_message(f"bounds[{name!r}]", condition, (low, high)))
+                hint = "Of a periodic coordinate they are one period apart, as (-180, 180)."
+                raise InputError(error_message(f"bounds[{name!r}]", condition, (low, high), hint))
 
     @classmethod
     def from_bounds(cls, bounds: object, periodic: Iterable[str] = ()) -> Self:
@@ -81,10 +85,14 @@ class CoordinateDomain:
         pairs = []
         for name, pair in bounds.items():
             try:
+                if isinstance(pair, str):
+                    raise TypeError("a word")
                 low, high = (float(value) for value in pair)
             except (TypeError, ValueError) as error:
-                condition = "be a lower and an upper bound"
-                raise InputError(error_message(f"bounds[{name!r}]", condition, pair)) from error
+                condition, hint = "be a lower and an upper bound", "Two numbers, as (1.0, 3.0)."
+                raise InputError(
+                    error_message(f"bounds[{name!r}]", condition, repr(pair), hint)
+                ) from error
             pairs.append((low, high))
         names, chosen = tuple(map(str, bounds)), _names(periodic)
         if unknown := sorted(set(chosen) - set(names)):
@@ -214,5 +222,16 @@ class SupportsDomain(Protocol):
 
 
 def _names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return names, of which a single one may be a string."""
-    return (names,) if isinstance(names, str) else tuple(names)
+    """Return names, of which a single one may be a string.
+
+    Raises:
+        InputError: they are no names.
+    """
+    if isinstance(names, str):
+        return (names,)
+    if isinstance(names, Iterable):
+        found = tuple(names)
+        if all(isinstance(name, str) for name in found):
+            return found
+    hint = "Such as ['angle']."
+    raise InputError(error_message("periodic", "be names of coordinates", repr(names), hint))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, final
@@ -42,6 +42,9 @@ DUPLICATE_FRACTION = 0.005
 
 ENCODE_TOLERANCE = 1e-3
 """Å. Largest distance of an atom of a structure from where the function puts it."""
+
+CELL_ROUNDING = 1e-9
+"""Change of a cell, in its longest vector, that is rounding."""
 
 DIGEST_DECIMALS = 5
 """Decimals of positions, Å, by which two functions are told apart."""
@@ -99,18 +102,39 @@ class Coordinates:
             hint = "It takes an array of them and returns ase.Atoms."
             raise InputError(error_message("function", condition, repr(function), hint))
         self.function: Callable[..., Any] | None = function
+        if not isinstance(arguments or {}, Mapping):
+            condition, hint = "be keyword arguments by name", "Such as {'layers': 4}."
+            raise InputError(error_message("arguments", condition, repr(arguments), hint))
         self.arguments = dict(arguments or {})
         self._set_domain(CoordinateDomain.from_bounds(bounds, periodic), min_distance_factor)
         self._returns_positions = atoms is not None
         if atoms is None:
             self._template = from_ase(_checked_atoms(self._call(self._middle))).without_results()
+        elif not hasattr(atoms, "get_atomic_numbers"):
+            hint = "They give the function's positions their elements, as ase.build.molecule('CO')."
+            raise InputError(error_message("atoms", "be ase.Atoms", repr(atoms), hint))
         else:
             self._template = from_ase(atoms).without_results()
             P = self._values(self._middle.unsqueeze(0))[0, :-9].reshape(-1, 3)
             self._template = replace(self._template, positions=P.detach())
         self._set_atoms(atomic_radii)
         self._digest = _digest(self._template)
-        self.sample(1, torch.Generator().manual_seed(0))
+        self._check_periods(self.sample(1, torch.Generator().manual_seed(0))[0])
+
+    def _check_periods(self, x: Tensor) -> None:
+        """Refuse a periodic coordinate at whose bounds the structures differ, at a point `[d]`."""
+        for k in self.domain.periodic.nonzero().flatten().tolist():
+            ends = x.repeat(2, 1)
+            ends[0, k], ends[1, k] = self.domain.lower[k], self.domain.upper[k]
+            if not bool(self._values(ends).isfinite().all()):
+                continue
+            first, last = self._fingerprint(ends)
+            if not bool(is_within_tolerance(first, last, self.fingerprint_tolerance)):
+                name, bounds = self.domain.names[k], tuple(ends[:, k].tolist())
+                condition = "name coordinates whose bounds are one period apart"
+                value = f"{name}, with different structures at {bounds[0]} and {bounds[1]}"
+                hint = "An angle in degrees has bounds such as (-180, 180)."
+                raise InputError(error_message("periodic", condition, value, hint))
 
     def _set_domain(self, domain: CoordinateDomain, min_distance_factor: float) -> None:
         if not 0 <= min_distance_factor <= 1:
@@ -141,6 +165,16 @@ class Coordinates:
     def is_decodable(self) -> bool:
         """False for a space read from a log, which lacks the function."""
         return self.function is not None
+
+    @cached_property
+    def has_variable_cell(self) -> bool:
+        """True if the function returns other cells where a coordinate is changed."""
+        if not bool(self._template.pbc.any()) or not self.is_decodable:
+            return False
+        quarter = torch.diag(self.domain.range / 4)
+        X = torch.cat((self._middle.unsqueeze(0), self._middle - quarter, self._middle + quarter))
+        cells = self._values(X)[:, -9:]
+        return bool((cells - cells[:1]).abs().amax() > CELL_ROUNDING * cells.abs().amax())
 
     @cached_property
     def fingerprint_tolerance(self) -> float:
@@ -204,8 +238,8 @@ class Coordinates:
         """Return whether X `[..., d]` is within the bounds, with no atoms too close, `[...]`."""
         rows = X.reshape(-1, self.dimension)
         inside = self.domain.contains(rows)
-        if self.is_decodable and self.min_distance_factor and bool(inside.any()):
-            inside[inside.clone()] = self._has_no_close_atoms(rows[inside].detach())
+        if self.is_decodable and bool(inside.any()):
+            inside[inside.clone()] = self._is_allowed(rows[inside].detach())
         return inside.reshape(X.shape[:-1])
 
     def project(self, X: Tensor) -> Tensor:
@@ -344,7 +378,13 @@ class Coordinates:
         """Return positions and cell at x `[d]`, flat `[m]`."""
         made = self._call(x)
         if self._returns_positions:
-            P = torch.as_tensor(made, dtype=torch.float64)
+            try:
+                P = torch.as_tensor(made, dtype=torch.float64)
+            except (TypeError, ValueError, RuntimeError) as error:
+                hint = "Leave out `atoms=...` for a function that returns ase.Atoms."
+                condition = "return the positions of `atoms`, a tensor [a, 3]"
+                kind = type(made).__name__
+                raise SpaceError(error_message("function", condition, kind, hint)) from error
             shape = list(self._template.positions.shape)
             check_shape("function", P, shape, "With `atoms` it returns their positions.")
             return torch.cat((P.flatten(), self._template.cell.flatten()))
@@ -353,7 +393,15 @@ class Coordinates:
         same = torch.equal(numbers, template.numbers)
         if not (same and made.pbc.tolist() == template.pbc[0].tolist()):
             condition = "make the same atoms in the same order everywhere"
-            value = f"{made.get_chemical_formula()} and {template.formulas()[0]}"
+            there, middle = (
+                _in_words(*pair)
+                for pair in (
+                    (made.numbers.tolist(), made.pbc.tolist()),
+                    (template.numbers.tolist(), template.pbc[0].tolist()),
+                )
+            )
+            at = dict(zip(self.domain.names, x.tolist(), strict=True))
+            value = f"{there} at {at} and {middle} in the middle"
             raise SpaceError(error_message("function", condition, value))
         parts = np.concatenate((made.positions.ravel(), np.asarray(made.cell).ravel()))
         return torch.from_numpy(parts)
@@ -398,20 +446,24 @@ class Coordinates:
         )
         if residual > ENCODE_TOLERANCE:
             condition = "be structures that the function makes, oriented as it does"
-            value = f"one that is {residual:.2g} Å from the closest"
-            raise InputError(error_message("structures", condition, value))
+            value = f"one that is {residual:.2g} Å from the closest within the bounds"
+            hint = "Rotate it, give other `bounds`, or leave it out."
+            raise InputError(error_message("structures", condition, value, hint))
         return self.domain.project(x)
 
+    def _is_allowed(self, X: Tensor) -> Tensor:
+        """Return whether the structures of X `[n, d]` are finite and have no close atoms, `[n]`."""
+        allowed = self._values(X.to(device="cpu", dtype=torch.float64)).isfinite().all(-1)
+        allowed = allowed.to(X.device)
+        if self.min_distance_factor and bool(allowed.any()):
+            allowed[allowed.clone()] = self._has_no_close_atoms(X[allowed])
+        return allowed
+
     def _has_no_close_atoms(self, X: Tensor) -> Tensor:
-        """Return whether all atoms of X `[n, d]` are apart, `[n]` bool."""
+        """Return whether all atoms of X `[n, d]`, of finite structures, are apart, `[n]` bool."""
         structures = self.decode(X)
         radii = self.atomic_radii.to(X).repeat(len(X))
         cutoff = 2 * self.min_distance_factor * float(self.atomic_radii.max())
-        finite = structures.positions.reshape(len(X), -1).isfinite().all(-1)
-        if not bool(finite.all()):
-            found = finite.clone()
-            found[finite] = self._has_no_close_atoms(X[finite]) if bool(finite.any()) else True
-            return found
         near = build_neighbor_list(structures, cutoff)
         r = torch.linalg.vector_norm(near.vectors(structures.positions, structures.cell), dim=-1)
         least = self.min_distance_factor * (radii[near.center] + radii[near.neighbor])
@@ -440,6 +492,13 @@ def _checked_atoms(made: Any) -> Atoms:  # noqa: ANN401 - of the user's function
         raise SpaceError(error_message("function", "return ase.Atoms", kind, hint))
     atoms: Atoms = made
     return atoms
+
+
+def _in_words(numbers: Sequence[int], pbc: Sequence[bool]) -> str:
+    """Return atoms in their order, and along which lattice vectors they are periodic."""
+    axes = "".join(axis for axis, is_periodic in zip("abc", pbc, strict=True) if is_periodic)
+    symbols = "".join(SYMBOLS[number] for number in numbers)
+    return f"{symbols}, periodic along {axes}" if axes else symbols
 
 
 def _digest(structures: Structures) -> str:

@@ -8,10 +8,12 @@ Notation
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Self, final
+from typing import Any, Self, SupportsIndex, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain
 from bostruct.spaces.coordinates.sampling import moves_inside, sample_inside
 from bostruct.spaces.fingerprint_distance import FingerprintedStructures, is_within_tolerance
 from bostruct.spaces.molecules.dihedral_angles import dihedral_angles, turn_torsions
-from bostruct.spaces.molecules.molecular_graph import BOND_FACTOR
+from bostruct.spaces.molecules.molecular_graph import BOND_FACTOR, is_in_ring
 from bostruct.spaces.molecules.molecule import COLLINEAR_COSINE, Molecule
 from bostruct.spaces.molecules.superposition import superposed_rmsd
 from bostruct.spaces.space import Move
@@ -261,7 +263,10 @@ class Conformers(FingerprintedStructures):
             raise InputError(error_message("structures", condition, value, hint))
         x = self.domain.wrap(dihedral_angles(P, self.torsions))
         if not self._is_rigid(x, P):
-            hint = "Make the space with that geometry of the molecule."
+            hint = (
+                "Its atoms, hydrogen atoms too, stand in the order of the molecule; for another "
+                "geometry make the space with that one."
+            )
             value = "one with other bond lengths, bond angles or dihedrals"
             raise InputError(error_message("structures", condition, value, hint))
         return x
@@ -280,8 +285,7 @@ def _named_torsions(molecule: Molecule, torsions: object) -> dict[str, tuple[int
     """
     if isinstance(torsions, str):
         if torsions not in ("rotatable", "all"):
-            condition = "be 'rotatable', 'all' or a list of torsions"
-            raise InputError(error_message("torsions", condition, repr(torsions)))
+            raise _no_torsions(torsions)
         keeps = torsions == "all"
         rows = [
             row
@@ -291,13 +295,8 @@ def _named_torsions(molecule: Molecule, torsions: object) -> dict[str, tuple[int
             if keeps or not is_methyl
         ]
         named = {"-".join(map(str, row)): row for row in rows}
-    elif isinstance(torsions, Mapping):
-        named = {str(name): list(row) for name, row in torsions.items()}
-    elif isinstance(torsions, Sequence):
-        named = {"-".join(map(str, row)): list(row) for row in torsions}
     else:
-        condition = "be 'rotatable', 'all' or a list of torsions"
-        raise InputError(error_message("torsions", condition, repr(torsions)))
+        named = _given_torsions(torsions)
     if not named:
         hint = "Give a molecule with a rotatable bond, or torsions='all' for methyl groups too."
         raise InputError(error_message("torsions", "hold a torsion", "none", hint))
@@ -308,6 +307,51 @@ def _named_torsions(molecule: Molecule, torsions: object) -> dict[str, tuple[int
     return found
 
 
+def _given_torsions(torsions: object) -> dict[str, list[int]]:
+    """Return the atoms of each torsion in a list or a mapping, by name.
+
+    Raises:
+        InputError: it is neither, or a torsion is no list of atoms.
+    """
+    if isinstance(torsions, Mapping):
+        items = {str(name): row for name, row in torsions.items()}
+    elif isinstance(torsions, Sequence | np.ndarray):
+        rows = list(torsions)
+        if not all(isinstance(row, Sequence | np.ndarray) and len(row) for row in rows):
+            raise _no_torsions(torsions)
+        items = {"-".join(map(str, row)): row for row in rows}
+    else:
+        raise _no_torsions(torsions)
+    named = {}
+    for name, row in items.items():
+        try:
+            named[name] = [_index(atom) for atom in row]
+        except TypeError as error:
+            hint = "Such as (4, 6, 8, 14); atoms count from 0."
+            condition = "be two or four indices of atoms"
+            raise InputError(
+                error_message(f"torsions[{name!r}]", condition, repr(row), hint)
+            ) from error
+    return named
+
+
+def _index(atom: object) -> int:
+    """Return an index of any integer type.
+
+    Raises:
+        TypeError: it is none, or a truth value.
+    """
+    if isinstance(atom, bool | np.bool_) or not isinstance(atom, SupportsIndex):
+        raise TypeError(f"{atom!r} is no index")
+    return operator.index(atom)
+
+
+def _no_torsions(torsions: object) -> InputError:
+    condition = "be 'rotatable', 'all' or a list of torsions"
+    hint = "Such as [(4, 6, 8, 14)] or {'phi': (4, 6, 8, 14)}; atoms count from 0."
+    return InputError(error_message("torsions", condition, repr(torsions), hint))
+
+
 def _torsion(molecule: Molecule, name: str, atoms: list[int]) -> tuple[int, int, int, int]:
     """Return the torsion of four atoms, or about a bond of two.
 
@@ -315,15 +359,14 @@ def _torsion(molecule: Molecule, name: str, atoms: list[int]) -> tuple[int, int,
         InputError: they are no torsion of the molecule.
     """
     label = f"torsions[{name!r}]"
+    bonds = f"Bonds are {[tuple(pair) for pair in molecule.bonds.tolist()]}."
 
     def weigh(atom: int) -> tuple[int, int]:
         return int(molecule.numbers[atom]), -atom
 
-    if len(atoms) not in (2, 4) or not all(
-        isinstance(i, int) and 0 <= i < len(molecule) for i in atoms
-    ):
+    if len(atoms) not in (2, 4) or not all(0 <= i < len(molecule) for i in atoms):
         condition = f"be two or four atoms from 0 to {len(molecule) - 1}"
-        raise InputError(error_message(label, condition, atoms))
+        raise InputError(error_message(label, condition, atoms, bonds))
     if len(atoms) == 2:
         j, k = atoms
         ends = [
@@ -338,8 +381,10 @@ def _torsion(molecule: Molecule, name: str, atoms: list[int]) -> tuple[int, int,
     neighbors = molecule.neighbors
     if len(set(atoms)) < 4 or j not in neighbors[i] or m not in neighbors[k]:
         condition = "be four atoms in a chain of bonds"
-        raise InputError(error_message(label, condition, atoms))
-    molecule.fragments((j, k))  # refuses a bond in a ring, and atoms that are not bonded
+        raise InputError(error_message(label, condition, atoms, bonds))
+    if k not in neighbors[j] or is_in_ring((j, k), neighbors):
+        condition = "turn about a bond outside of rings"
+        raise InputError(error_message(label, condition, f"{atoms}, about {(j, k)}", bonds))
     for first, middle, last in ((i, j, k), (j, k, m)):
         arms = molecule.positions[[first, last]] - molecule.positions[middle]
         cosine = torch.nn.functional.cosine_similarity(arms[0], arms[1], dim=0)

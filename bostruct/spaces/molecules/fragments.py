@@ -8,10 +8,10 @@ Notation
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import combinations, groupby, islice, product
 from typing import Any, Self, final
 
 import torch
@@ -39,6 +39,9 @@ ANGLE_FACTOR = 0.85
 
 MIN_LEVER = 0.1
 """Least distance of rotating atoms from their axis, in covalent radii."""
+
+MAX_FREE_CHOICES = 1000
+"""Number of ways to choose the free atoms of a structure that are tried."""
 
 
 @final
@@ -406,28 +409,64 @@ class Fragments:
     def match_atoms(self, numbers: Sequence[int], D: Tensor) -> list[int] | None:
         """Return which atom of a structure each atom is, None if it is not made of the molecules.
 
-        Equal molecules are taken in the order of the structure.
+        Equal molecules are taken in the order of the structure. Free atoms may be bonded to
+        molecules: atoms of their elements with the fewest and longest bonds are taken first.
 
         Args:
             numbers: atomic numbers of the structure.
             D: `[a, a]` Å, distances in it, of the nearest images.
         """
         radii = covalent_radii(torch.tensor(numbers))
-        limits = BOND_FACTOR * (radii.unsqueeze(0) + radii.unsqueeze(1))
+        sums = radii.unsqueeze(0) + radii.unsqueeze(1)
+        bonded = (BOND_FACTOR * sums >= D).fill_diagonal_(False)
+        for free in self._choose_free(numbers, bonded, D / sums):
+            order = self._match_molecules(numbers, bonded, free)
+            if order is not None:
+                return order
+        return None
+
+    def _choose_free(
+        self, numbers: Sequence[int], bonded: Tensor, ratios: Tensor
+    ) -> Iterator[list[int]]:
+        """Yield choices of the atoms that are free, in the order of the free atoms.
+
+        Args:
+            numbers: atomic numbers of the structure.
+            bonded: `[a, a]` bool, atoms close enough to be bonded.
+            ratios: `[a, a]` distances in sums of the covalent radii.
+        """
+        ours = self.free_numbers.tolist()
         in_molecules = {z for molecule in self.molecules for z in molecule.numbers.tolist()}
         may_bond = torch.tensor([z in in_molecules for z in numbers])
-        bonded = (limits >= D) & may_bond.unsqueeze(0) & may_bond.unsqueeze(1)
-        neighbors = neighbors_of(len(numbers), bonded.triu(1).nonzero())
-        parts = connected_parts(neighbors)
-        order: list[int] = []
-        for unit, first in zip(self.units, self.first_atoms, strict=True):
+        bonded = bonded & may_bond
+        degree, least = bonded.sum(-1).tolist(), ratios.masked_fill(~bonded, torch.inf).amin(-1)
+        elements = sorted(set(ours))
+        choices = []
+        for z in elements:
+            atoms = [k for k, number in enumerate(numbers) if number == z]
+            atoms.sort(key=lambda k: (degree[k], -float(least[k]), k))
+            choices.append(islice(combinations(atoms, ours.count(z)), MAX_FREE_CHOICES))
+        for chosen in islice(product(*choices), MAX_FREE_CHOICES):
+            left = {z: sorted(atoms) for z, atoms in zip(elements, chosen, strict=True)}
+            yield [left[z].pop(0) for z in ours]
+
+    def _match_molecules(
+        self, numbers: Sequence[int], bonded: Tensor, free: Sequence[int]
+    ) -> list[int] | None:
+        """Return which atom each atom is for a choice of those that are free, None if none fits."""
+        is_bound = torch.ones(len(numbers), dtype=torch.bool)
+        is_bound[list(free)] = False
+        pairs = bonded & is_bound.unsqueeze(0) & is_bound.unsqueeze(1)
+        neighbors = neighbors_of(len(numbers), pairs.triu(1).nonzero())
+        parts = [part for part in connected_parts(neighbors) if bool(is_bound[part[0]])]
+        order = list(free)
+        for unit in self.units[len(free) :]:
+            assert unit is not None
             for part in parts:
                 local = {atom: k for k, atom in enumerate(part)}
                 theirs = [numbers[atom] for atom in part]
                 graph = [[local[j] for j in neighbors[atom]] for atom in part]
-                ours = [int(self.numbers[first])] if unit is None else unit.numbers.tolist()
-                nodes = [[]] if unit is None else unit.neighbors
-                found = match_graphs(ours, nodes, theirs, graph)
+                found = match_graphs(unit.numbers.tolist(), unit.neighbors, theirs, graph)
                 if found is not None:
                     order += [part[k] for k in found]
                     parts.remove(part)

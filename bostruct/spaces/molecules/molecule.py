@@ -40,6 +40,10 @@ MULTIPLE_BOND_FACTOR = 0.91
 C=C has 0.88 and C=N 0.87, an amide's C-N 0.93, an ester's C-O 0.94, butadiene's C-C 0.96.
 """
 
+MIN_BOND_FACTOR = 0.5
+"""Least distance of two atoms of a molecule, in sums of the covalent radii; in ASE's G2 set it
+is 0.77, that of CN."""
+
 COLLINEAR_COSINE = 0.9962
 """Cosine of 5°: about bonds between atoms in line no dihedral is defined."""
 
@@ -106,6 +110,19 @@ class Molecule:
             value = f"{len(parts)} parts ({first}{', …' if len(parts) > 4 else ''})"
             hint = "Pass each molecule by itself, with a geometry in which its atoms are bonded."
             raise InputError(error_message("molecule", "be one whole molecule", value, hint))
+        self._check_distances()
+
+    def _check_distances(self) -> None:
+        """Refuse atoms on top of each other, between which no bond has a length."""
+        radii = covalent_radii(self.numbers)
+        least = MIN_BOND_FACTOR * (radii.unsqueeze(0) + radii.unsqueeze(1))
+        close = (self.distances.to(least) < least).triu(1).nonzero().tolist()
+        if close:
+            i, j = close[0]
+            value = f"{self.symbols[i]} {i} and {self.symbols[j]} {j} "
+            value += f"{float(self.distances[i, j]):.2g} Å apart"
+            hint = "Are the lengths in Å, and is every atom there once?"
+            raise InputError(error_message("molecule", "hold atoms that are apart", value, hint))
 
     def __repr__(self) -> str:
         return f"Molecule({self.name!r}, {len(self)} atoms)"
@@ -184,8 +201,8 @@ class Molecule:
             hint = "Run pip install 'bostruct[smiles]', or pass Atoms or a file."
             condition, value = "come with RDKit installed", "no module rdkit"
             raise InputError(error_message("smiles", condition, value, hint)) from error
-        parsed = Chem.MolFromSmiles(smiles)
-        if parsed is None:
+        parsed = Chem.MolFromSmiles(smiles) if isinstance(smiles, str) else None
+        if parsed is None or not parsed.GetNumAtoms():
             condition = "be a SMILES that RDKit reads"
             raise InputError(error_message("smiles", condition, repr(smiles), "Such as 'CCO'."))
         molecule = Chem.AddHs(parsed)
@@ -250,7 +267,8 @@ class Molecule:
         if isinstance(molecule, Atoms):
             return cls.from_ase(molecule)
         if isinstance(molecule, str):
-            is_path = os.sep in molecule or os.path.isfile(os.path.expanduser(molecule))
+            path = os.path.expanduser(molecule)
+            is_path = os.sep in molecule or os.path.isfile(path) or os.path.splitext(path)[1]
             return cls.from_file(molecule) if is_path else cls.from_name(molecule)
         if isinstance(molecule, os.PathLike):
             return cls.from_file(molecule)

@@ -19,8 +19,8 @@ from bostruct.structures.strain import from_voigt
 SAME_FRAME = 1e-4
 """Å. Largest difference of positions with which forces are not rotated."""
 
-SAME_CELL = 1e-9
-"""Relative difference of cells that are the same."""
+FIXED_CELL = 1e-9
+"""Change of a cell over the range of a coordinate, in its longest vector, that is rounding."""
 
 
 def energy_gradients(space: Any, X: Tensor, structures: Structures) -> Tensor:  # noqa: ANN401 - a space with few coordinates
@@ -44,8 +44,7 @@ def energy_gradients(space: Any, X: Tensor, structures: Structures) -> Tensor:  
         F = structures.forces.nan_to_num().to(P)
         F = _in_frame_of(P.detach(), structures, F)
         C0 = C.detach()
-        scale = C0.abs().amax().clamp(min=1.0)
-        if bool((C0 - C0[:1]).abs().amax() <= SAME_CELL * scale):
+        if not _varies(C, leaf, space):
             value = -(F * P).sum()
         elif structures.stress is None:
             return torch.full_like(X, torch.nan)
@@ -56,8 +55,22 @@ def energy_gradients(space: Any, X: Tensor, structures: Structures) -> Tensor:  
             sigma = from_voigt(structures.stress.nan_to_num().to(C))
             work = torch.linalg.det(C0).abs() * (sigma * (torch.linalg.inv(C0) @ C)).sum((-2, -1))
             value = work.sum() - (F * fractional.squeeze(1)).sum()
+        if not value.requires_grad:  # a space from a log, without its function
+            return torch.full_like(X, torch.nan)
         (gradient,) = torch.autograd.grad(value, leaf)
     return torch.where(known.unsqueeze(-1), gradient, torch.nan)
+
+
+def _varies(C: Tensor, X: Tensor, space: Any) -> bool:  # noqa: ANN401 - a space
+    """Return whether cells C `[b, 3, 3]` Å change with the coordinates X `[b, d]`."""
+    if not C.requires_grad:
+        return False
+    size = space.domain.range.to(X) / C.detach().abs().amax().clamp(min=torch.finfo(C.dtype).tiny)
+    for entry in C.flatten(1).sum(0):
+        (slope,) = torch.autograd.grad(entry, X, retain_graph=True, allow_unused=True)
+        if slope is not None and bool((slope.abs() * size > FIXED_CELL).any()):
+            return True
+    return False
 
 
 def _in_frame_of(P: Tensor, structures: Structures, F: Tensor) -> Tensor:

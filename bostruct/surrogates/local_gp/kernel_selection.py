@@ -236,7 +236,7 @@ def most_probable(
     """Return the alternative of highest marginal likelihood that is worth to leave the default.
 
     Args:
-        default: What it is by default.
+        default: Alternative that needs no gain to be taken.
         least_gains: Alternatives, and the gain per row for which each is taken.
         sparse_evidence: Log marginal likelihood of all data; -inf where they are too few to tell.
         data: The data.

@@ -505,3 +505,12 @@ def test_follows_the_device(device):
     assert space.is_duplicate(there, there).all()
     for move in space.moves().values():
         assert space.contains(move(there, seeded_generator(1))).all()
+
+
+def test_a_single_molecule_is_not_mirrored():
+    """Its mirror image is the same structure; beside another molecule it is not."""
+    names = [set(Cluster.of({"CH3CH2OH": n}).moves()) for n in (1, 2)]
+    assert [("mirror" in found, "bend" in found) for found in names] == [
+        (False, True),
+        (True, True),
+    ]

@@ -11,6 +11,7 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
+from ase.calculators.emt import EMT
 from numpy.typing import NDArray
 
 import bostruct as bo
@@ -116,6 +117,56 @@ def test_close_atoms_are_outside() -> None:
     assert any_distance.contains(torch.tensor([1.2, 180.0]))
 
 
+@pytest.mark.parametrize("factor", [0.0, 0.7])
+def test_structures_that_are_not_finite_are_outside(factor: float) -> None:
+    """Where the function has no structure, no energy is asked for, whatever atoms may come near."""
+
+    def make(x: NDArray[np.float64]) -> Atoms:
+        return Atoms("N2", [(0, 0, 0), (np.sqrt(x[0]), 0, 0)])
+
+    with np.errstate(invalid="ignore"):
+        space = Coordinates(make, {"x": (-2.0, 4.0)}, min_distance_factor=factor)
+        assert (space.sample(8, torch.Generator().manual_seed(0)) > 0).all()
+        X = torch.tensor([[-1.0], [2.0]], dtype=torch.float64)
+        assert space.contains(X).tolist() == [False, True]
+
+
+def test_coordinates_that_change_the_cell() -> None:
+    """A cell that the function never changes needs no stress."""
+    assert Coordinates(strained_copper, {"a": (2.2, 2.8), "s": (0.0, 0.4)}).has_variable_cell
+    assert not Coordinates(bent_trimer, BOUNDS).has_variable_cell
+
+    def shifted(x: NDArray[np.float64]) -> Atoms:
+        return Atoms("Cu2", [(0, 0, 0), (2.0, x[0], 0)], cell=[4, 4, 4], pbc=True)
+
+    assert not Coordinates(shifted, {"x": (0.0, 2.0)}).has_variable_cell
+
+
+def cubic_copper(x: NDArray[np.float64]) -> Atoms:
+    """Return an fcc crystal of copper with a variable lattice constant."""
+    return Atoms("Cu", cell=x[0] / 2 * (1 - np.eye(3)), pbc=True)
+
+
+@pytest.mark.parametrize("with_stress", [True, False])
+def test_cells_are_relaxed_by_the_stress(tmp_path: Path, with_stress: bool) -> None:
+    """A final relaxation follows the stress; without one it does not claim to have converged."""
+    log = bo.Campaign(
+        space=Coordinates(cubic_copper, {"a": (3.3, 4.1)}),
+        evaluator=bo.evaluators.Calculator(EMT, with_stress=with_stress),
+        n_initial=1,
+        stop=bo.stop.EnergyReached(1.0),
+        final_relaxation=bo.FinalRelaxation(n_structures=1, fmax=0.01, max_steps=20),
+    ).run(tmp_path, seed=0)
+    (report,) = log.relaxations()
+    assert report.converged is with_stress
+    if with_stress:
+        assert report.relaxed_energy == pytest.approx(-0.0070365, abs=1e-4)  # at 3.5898 Å
+    else:
+        assert "coordinates change the cell" in report.state
+        assert report.max_force is None
+        assert report.n_evaluations == 0
+
+
 def test_log_without_the_function() -> None:
     """A space from its description compares and contains X, and says what it lacks."""
     space = Coordinates(bent_trimer, BOUNDS, periodic=["angle"])
@@ -165,18 +216,36 @@ def _changes(x: NDArray[np.float64]) -> Atoms:
     return Atoms("N2" if x[0] > 1.4 else "O2", [(0, 0, 0), (x[0], 0, 0)])
 
 
+def _reorders(x: NDArray[np.float64]) -> Atoms:
+    return Atoms("NO" if x[0] > 1.4 else "ON", [(0, 0, 0), (x[0], 0, 0)])
+
+
+PAIR = Atoms("N2", [(0, 0, 0), (1.1, 0, 0)])
+
+
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
         ("phi", {}, "`function` must be a function of coordinates"),
         (_fails, {}, "`function` must make a structure, got ZeroDivisionError"),
         (_changes, {}, "make the same atoms in the same order everywhere"),
+        (_reorders, {}, "got ON at .* and NO in the middle"),
         (len, {}, "return ase.Atoms, got int"),
+        (len, {"atoms": "N2"}, "`atoms` must be ase.Atoms, got 'N2'"),
+        (_changes, {"atoms": PAIR}, "return the positions of `atoms`.*got Atoms. Leave out"),
+        (_changes, {"arguments": [1]}, "`arguments` must be keyword arguments by name"),
+        (_changes, {"bounds": {"x": "12"}}, "be a lower and an upper bound, got '12'"),
+        (_changes, {"periodic": True}, "`periodic` must be names of coordinates, got True"),
         (bent_trimer, {"bounds": [(0, 1)]}, "`bounds` must map names"),
         (bent_trimer, {"bounds": {"x": 1.0}}, "be a lower and an upper bound"),
         (bent_trimer, {"bounds": {"x": (2.0, 1.0)}}, "be a finite lower bound below"),
         (bent_trimer, {"bounds": {}}, "`bounds` must name different coordinates"),
         (bent_trimer, {"periodic": ["psi"]}, "`periodic` must name coordinates of `bounds`"),
+        (
+            bent_trimer,
+            {"bounds": {"distance": (1.8, 2.4), "angle": (0.0, 90.0)}, "periodic": ["angle"]},
+            "bounds are one period apart, got angle, with different structures at 0.0 and 90.0",
+        ),
         (bent_trimer, {"min_distance_factor": -1.0}, "`min_distance_factor` must be between 0"),
         (bent_trimer, {"bounds": {"distance": (0.1, 0.2), "angle": (0, 360)}}, "atoms that are"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -149,7 +150,11 @@ def test_log_has_the_molecule(butane: Conformers) -> None:
             "turn about different bonds",
         ),
         ([central_torsion("trans-butane")[2:] * 2], "be four atoms in a chain of bonds"),
-        ([(0, 13)], "`bond` must be two bonded atoms|other neighbors"),
+        ([(0, 13)], "turn about a bond outside of rings.*Bonds are|other neighbors"),
+        ((0, 1, 2, 3), "`torsions` must be 'rotatable', .*Such as"),
+        ({"phi": 3}, r"`torsions\['phi'\]` must be two or four indices of atoms, got 3"),
+        ({"phi": (False, True)}, r"indices of atoms, got \(False, True\)"),
+        ({"phi": "01"}, "indices of atoms, got '01'"),
     ],
 )
 def test_refuses_other_torsions(torsions: object, message: str) -> None:
@@ -170,6 +175,28 @@ def test_refuses_molecules_without_torsions() -> None:
     X = samples(space)
     with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
         space.is_duplicate(X, X, -1.0)
+
+
+def test_says_that_the_order_of_atoms_may_be_the_fault(butane: Conformers) -> None:
+    """Equal atoms in another order look like other bond lengths."""
+    structures = butane.decode(samples(butane)[:1])
+    P = structures.positions[torch.tensor([1, 0, *range(2, len(structures.positions))])]
+    with pytest.raises(InputError, match="hydrogen atoms too, stand in the order of the molecule"):
+        butane.encode(replace(structures, positions=P))
+
+
+def test_refuses_bonds_in_rings() -> None:
+    """The message says which torsion it is."""
+    with pytest.raises(InputError, match=r"torsions\['ring'\]` must turn about a bond outside of"):
+        Conformers("C6H6", {"ring": (0, 1)})
+
+
+def test_indices_may_be_of_numpy() -> None:
+    """Torsions read from a file or computed are like those that are typed."""
+    row = central_torsion("trans-butane")
+    typed = Conformers("trans-butane", [row]).description()
+    assert Conformers("trans-butane", np.array([row])).description() == typed
+    assert Conformers("trans-butane", [np.array(row)]).description() == typed
 
 
 def test_refuses_atoms_in_line() -> None:

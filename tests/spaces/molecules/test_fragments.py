@@ -6,7 +6,7 @@ from ase.build import molecule as ase_molecule
 
 from bostruct.errors import InputError
 from bostruct.spaces.formula import parse_formula
-from bostruct.spaces.molecules.fragments import Fragments
+from bostruct.spaces.molecules.fragments import MAX_FREE_CHOICES, Fragments
 from bostruct.spaces.molecules.molecule import Molecule
 from bostruct.spaces.molecules.rotations import random_rotations
 from bostruct.structures import covalent_radii
@@ -138,6 +138,25 @@ def test_atoms_are_matched_to_molecules(mixed):
     torch.testing.assert_close(matched, mixed.bond_lengths.expand(1, -1), rtol=0, atol=0.01)
     together = torch.full_like(D, 1.0).fill_diagonal_(0.0)
     assert mixed.match_atoms(mixed.numbers.tolist(), together) is None
+
+
+def test_free_atoms_bonded_to_molecules_are_matched():
+    """A hydrogen atom on a water molecule is told from those of the molecule by its longer bond."""
+    hydronium = Fragments.from_counts({"H": 1, "H2O": 1})
+    water = Fragments.from_counts({"H2O": 1}).reference
+    P = torch.cat((water[:1] + torch.tensor([0.0, 0.0, 1.15]), water))
+    for order in (torch.tensor([1, 2, 3, 0]), torch.tensor([2, 0, 3, 1])):
+        D = torch.cdist(P[order], P[order])
+        found = hydronium.match_atoms(hydronium.numbers[order].tolist(), D)
+        assert int(order[found[0]]) == 0
+        assert lengths(hydronium, P[order][found]).max() < 1.0
+
+
+def test_many_free_atoms_leave_few_choices():
+    """Sixty oxygen atoms of an oxide, half of them in carbon monoxide: the search ends."""
+    many = Fragments.from_counts({"O": 30, "CO": 30})
+    D = torch.full((90, 90), 9.0, dtype=torch.float64).fill_diagonal_(0.0)
+    assert sum(1 for _ in many._choose_free(many.numbers.tolist(), D < 2, D)) == MAX_FREE_CHOICES
 
 
 def test_chains_are_as_long_as_all_units():

@@ -150,6 +150,17 @@ def test_what_is_no_molecule_is_refused(tmp_path):
         Molecule.from_structures(from_ase([ase_molecule("H2O")] * 2))
 
 
+def test_atoms_on_top_of_each_other_are_refused():
+    for length in (0.0, 0.074):
+        with pytest.raises(InputError, match=r"atoms that are apart, got H 0 and H 1 .* Å"):
+            Molecule.from_ase(Atoms("H2", [(0, 0, 0), (0, 0, length)]))
+
+
+def test_a_name_with_a_suffix_is_a_file():
+    with pytest.raises(InputError, match=r"got water.xyz, which is no file"):
+        Molecule.from_any("water.xyz")
+
+
 def test_wrong_tensors_are_refused():
     def make(**changes):
         arguments = {
@@ -187,6 +198,9 @@ def test_smiles_that_rdkit_cannot_read_are_refused():
     pytest.importorskip("rdkit")
     with pytest.raises(InputError, match="SMILES that RDKit reads"):
         Molecule.from_smiles("C(")
+    for smiles in ("", 3, None):
+        with pytest.raises(InputError, match="SMILES that RDKit reads"):
+            Molecule.from_smiles(smiles)
     with pytest.raises(InputError, match="one whole molecule, got 2 parts"):
         Molecule.from_smiles("O.O")
 

@@ -54,6 +54,17 @@ def test_gradients_are_differences_of_energies() -> None:
             torch.testing.assert_close(gradient[:, k], secant, rtol=1e-4, atol=1e-4)
 
 
+def test_each_structure_has_the_gradient_it_has_among_others() -> None:
+    """The work of the stress counts for a single crystal, and for crystals of equal cells."""
+    X = torch.tensor([[1.7, 1.9], [1.9, 1.8], [1.9, 1.8]], dtype=torch.float64)
+    data = evaluated(CRYSTALS, X)
+    together = energy_gradients(CRYSTALS, X, data)
+    assert together.abs().min() > 0.01
+    torch.testing.assert_close(energy_gradients(CRYSTALS, X[1:], data[[1, 2]]), together[1:])
+    torch.testing.assert_close(energy_gradients(CRYSTALS, X[:1], data[0]), together[:1])
+    assert energy_gradients(CRYSTALS, X[:1], replace(data[0], stress=None)).isnan().all()
+
+
 def test_unknown_forces_and_stresses_give_no_gradient() -> None:
     """NaN where a term is not known; fixed atoms need no force."""
     X = torch.tensor([[1.7, 1.9], [1.9, 1.8]], dtype=torch.float64)
