@@ -7,20 +7,20 @@ Notation
     rho         1   density of an atom: the sum over its neighbors of
                     weight exp(-decay (s(r) - s(d)) / d) (1 - (r / R)²)³, with R `range_factor`
                     largest d
-    x           1   rho / (rho + saturation), from 0 for an isolated atom to below 1
+    x           1   rho / (rho + half), from 0 for an isolated atom to below 1
     u           1   root of x, smooth at 0: (sqrt(x + eps²) - eps) / (sqrt(1 + eps²) - eps)
-    v           1   log(1 + c u) / log(1 + c), with c² = saturation / crossover
+    v           1   u, or with a crossover log(1 + c u) / log(1 + c), c² = half / crossover
 
     E = sum over atoms of F(v)
 
 There is one process F for each species, an embedding energy (Daw and Baskes, Phys. Rev. B 29, 6443
 (1984)) of unknown form. Descriptors of unit length do not tell how many neighbors there are: an
-atom that is pulled out of a cluster has an uncertainty for this term. Below the crossover v is the
-root of the density, the coordinate of the second moment of bands, in which an atom with one
-neighbor is as far from one with none as from one in a surface. Above, it is the logarithm: of atoms
-that are pressed together no more is known than of distances that are shorter than any. The
-saturation is far beyond. Most data have no atoms with few neighbors, whose energies differ by bond
-energies; so the standard deviation is larger there.
+atom that is pulled out of a cluster has an uncertainty for this term. The root is the coordinate of
+the second moment of bands, in which an atom with one neighbor is as far from one with none as from
+one in a surface. Most data have no atoms with few neighbors, whose energies differ by bond
+energies; so the standard deviation is larger there. With a crossover, and half far beyond it, v is
+the logarithm of larger densities: of atoms that are pressed together no more is known than of
+distances that are shorter than any.
 
 How fast the density of a neighbor decays decides how well energies are described. Decays and
 weights are those that the data make most probable, see `embedding_densities`.
@@ -58,9 +58,9 @@ from bostruct.surrogates.local_gp.spline_process import (
 )
 
 DECAY = 6.0  # typical of metals: 4 to 8 in second-moment potentials (Cleri and Rosato, 1993)
-ISOLATED_DENSITY = 0.6  # below which an atom is nearly isolated
+ISOLATED_WIDTH, ISOLATED_DENSITY = 0.3, 0.6  # v and density below which an atom is nearly isolated
 NEGLIGIBLE_DENSITY = 0.06  # far below that of one neighbor, so that smaller ones are alike
-EARLIER_SMALLEST = 0.1  # eps of models from before there was a crossover, with c = 0
+EARLIER_SMALLEST = 0.1  # eps of models that were stored without one
 
 
 @final
@@ -108,9 +108,10 @@ class EmbeddingTerm:
         length_scale: Length scale of the process in v, which is between 0 and 1.
         decay: Decay of the density of a neighbor over one bond length, in powers of e; None takes
             the most probable one of each pair of species, and weights of unlike neighbors.
-        crossover: The density above which energies change with its logarithm; that of a neighbor
-            at the bond length is 1.
-        saturation: The density far above which energies hardly change.
+        half_density: The density at which x is 1/2; that of a neighbor at the bond length is 1.
+        crossover: The density above which energies change with its logarithm; None for its root.
+            `EmbeddingTerm(length_scale=0.4, half_density=600, crossover=4, isolated_factor=10)`
+            knows less of what is pressed together, and is worse at stresses and at odd energies.
         range_factor: Range of the density over the largest sum of two radii.
         core_factor: Distance below which densities hardly change over the sum of the two radii.
         isolated_factor: Typical energy of an isolated atom over that of one with many neighbors.
@@ -119,20 +120,21 @@ class EmbeddingTerm:
         InputError: one is not positive.
     """
 
-    length_scale: float = 0.4
+    length_scale: float = 0.6
     decay: float | None = None
-    crossover: float = 4.0
-    saturation: float = 600.0
+    half_density: float = 6.0
+    crossover: float | None = None
     range_factor: float = 3.0
     core_factor: float = 0.35
-    isolated_factor: float = 10.0
+    isolated_factor: float = 3.0
 
     def __post_init__(self) -> None:
         check_positive("length_scale", self.length_scale, "It is a part of the unit interval.")
         if self.decay is not None:
             check_positive("decay", self.decay, "It is a number of powers of e.")
-        check_positive("crossover", self.crossover, "It is a number of neighbors.")
-        check_positive("saturation", self.saturation, "It is a number of neighbors.")
+        check_positive("half_density", self.half_density, "It is a number of neighbors.")
+        if self.crossover is not None:
+            check_positive("crossover", self.crossover, "It is a number of neighbors.")
         check_positive("range_factor", self.range_factor, "It is a number of bond lengths.")
         check_positive("core_factor", self.core_factor, "It is a fraction of the bond length.")
         check_positive("isolated_factor", self.isolated_factor, "It is a ratio of energies.")
@@ -148,14 +150,16 @@ class EmbeddingTerm:
         radii = radii.detach().cpu().double()
         d = radii + radii.unsqueeze(-1)
         core = self.core_factor * d
-        smallest = math.sqrt(NEGLIGIBLE_DENSITY / self.saturation)
-        compression = math.sqrt(self.saturation / self.crossover)
-        isolated = math.sqrt(ISOLATED_DENSITY / self.crossover)
-        width = math.log1p(isolated) / math.log1p(compression)
+        smallest, compression, width = EARLIER_SMALLEST, 0.0, ISOLATED_WIDTH
+        if self.crossover is not None:
+            smallest = math.sqrt(NEGLIGIBLE_DENSITY / self.half_density)
+            compression = math.sqrt(self.half_density / self.crossover)
+            isolated = math.sqrt(ISOLATED_DENSITY / self.crossover)
+            width = math.log1p(isolated) / math.log1p(compression)
         root = coefficient_root(self.length_scale, self.isolated_factor, width)
         return FittedEmbeddingTerm(
             self.range_factor * float(d.max()),
-            self.saturation,
+            self.half_density,
             core,
             densities.decay / d,
             (d.square() + core.square()).sqrt() + d * densities.weight.log() / densities.decay,
@@ -172,7 +176,7 @@ class FittedEmbeddingTerm:
 
     Attributes:
         cutoff: Range R of the densities, Å.
-        saturation: The density at which x is 1/2.
+        half_density: The density at which x is 1/2.
         core: `[species, species]` Å.
         decay: `[species, species]` 1/Å.
         reference: `[species, species]` Å, the s at which the density of a neighbor is 1.
@@ -182,7 +186,7 @@ class FittedEmbeddingTerm:
     """
 
     cutoff: float
-    saturation: float
+    half_density: float
     core: Tensor
     decay: Tensor
     reference: Tensor
@@ -331,7 +335,7 @@ class FittedEmbeddingTerm:
         columns = (self.n_intervals + 3) * torch.arange(len(self.core))
         inverse_spacing = float(self.n_intervals)
         return DensitySplines(
-            self.saturation, self.smallest, self.compression, inverse_spacing, columns.numpy()
+            self.half_density, self.smallest, self.compression, inverse_spacing, columns.numpy()
         )
 
     def hyperparameters(self, species: Sequence[int]) -> dict[str, float]:
@@ -350,7 +354,7 @@ class FittedEmbeddingTerm:
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the term exactly."""
-        numbers = [self.cutoff, self.saturation, self.compression, self.smallest]
+        numbers = [self.cutoff, self.half_density, self.compression, self.smallest]
         return {
             "embedding_term_numbers": torch.tensor(numbers, dtype=torch.float64),
             "embedding_term_core": self.core,
@@ -366,8 +370,8 @@ class FittedEmbeddingTerm:
             return None
         names = ("core", "decay", "reference", "root")
         core, decay, reference, root = (state[f"embedding_term_{name}"].cpu() for name in names)
-        cutoff, saturation, *coordinate = state["embedding_term_numbers"].tolist()
-        return cls(cutoff, saturation, core, decay, reference, root, *coordinate)
+        cutoff, half_density, *coordinate = state["embedding_term_numbers"].tolist()
+        return cls(cutoff, half_density, core, decay, reference, root, *coordinate)
 
     def _fixed_densities(self, fixed_atoms: FixedAtoms, species_index: Tensor) -> Tensor:
         """Return the density `[n]` that fixed atoms have of each other, cached."""
@@ -386,7 +390,7 @@ class FittedEmbeddingTerm:
 
     def _coordinate(self, density: Tensor) -> Tensor:
         """Return v over the spacing of the splines, `[n]`."""
-        x = density / (density + self.saturation)
+        x = density / (density + self.half_density)
         root = (x + self.smallest**2).sqrt() - self.smallest
         v = root / (math.sqrt(1 + self.smallest**2) - self.smallest)
         if self.compression:

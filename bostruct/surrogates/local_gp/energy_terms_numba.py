@@ -76,14 +76,14 @@ class DensitySplines(NamedTuple):
     """Splines of the density of an atom.
 
     Attributes:
-        saturation: Density of the formula of v.
+        half: Density of the formula of v.
         smallest: Smoothing of its root.
         compression: Factor c of the root in the logarithm; 0 for the root itself.
         inverse_spacing: 1 / h.
         first_column: `[species]`, first of the columns of a species.
     """
 
-    saturation: float
+    half: float
     smallest: float
     compression: float
     inverse_spacing: float
@@ -258,11 +258,11 @@ def density_features(
 @lazy_njit()
 def _density_coordinate(density: float, splines: DensitySplines) -> tuple[float, float]:
     """Return the coordinate v of a density, and its derivative."""
-    saturation, smallest, compression = splines.saturation, splines.smallest, splines.compression
+    half, smallest, compression = splines.half, splines.smallest, splines.compression
     highest = math.sqrt(1 + smallest**2) - smallest
-    root = math.sqrt(density / (density + saturation) + smallest**2)
+    root = math.sqrt(density / (density + half) + smallest**2)
     v = (root - smallest) / highest
-    slope = saturation / (density + saturation) ** 2 / (2 * highest * root)
+    slope = half / (density + half) ** 2 / (2 * highest * root)
     if compression == 0:
         return v, slope
     whole = math.log1p(compression)

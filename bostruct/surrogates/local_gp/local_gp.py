@@ -51,7 +51,6 @@ from bostruct.surrogates.local_gp.hyperparameter_fit import fit_hyperparameters
 from bostruct.surrogates.local_gp.inducing_points import inducing_environments
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments
 from bostruct.surrogates.local_gp.kernel_selection import (
-    FIRST_SIZE,
     MIN_GAIN_PER_ROW,
     KernelSelection,
     LocalKernel,
@@ -110,6 +109,7 @@ PART_TYPES: dict[str, type] = {
     "kernel": ExponentialKernel,
     "selection": KernelSelection,
 }
+FIRST_SIZE_OF_PAIRS = 8  # structures from which on the length scale of pairs is selected
 N_SELECTION_STRUCTURES = 20  # structures in the selection of the species similarity
 N_SELECTION_ENVIRONMENTS = 80  # inducing environments of a species in the same selection
 
@@ -465,7 +465,7 @@ class LocalGP:
         description = self.pair_term
         if description is None or description.length_scale is not None:
             return terms
-        if len(structures) < FIRST_SIZE:
+        if len(structures) < FIRST_SIZE_OF_PAIRS:
             return terms
         first = structures[: selection_size(len(structures))]
         data, _, first_terms = self._prepare(first, soap, radii)

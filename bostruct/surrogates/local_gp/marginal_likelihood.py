@@ -55,7 +55,6 @@ FEW_DATA_ENERGY_NOISE, FEW_DATA_FORCE_NOISE = 0.05, 0.2  # where all rows can be
 MIN_SIGNAL = 1e-3  # of the typical one: terms may explain everything
 MAX_ENERGY_NOISE = 30.0  # of the typical one: forces of a rough energy must not outvote energies
 MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
-MAX_VALUE = 1e6  # of the typical one: steps of a search beyond overflow
 MAX_UNSEEN = 15.0  # s² u_F over f²: up to 8 for most elements and ions, 30 to 200 for alloys
 
 
@@ -217,8 +216,7 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
         for name, _, factor in amplitudes:
             typical[name] = factor * signal, 2.0, MIN_AMPLITUDE
         self.lower_bounds: dict[str, float] = {}
-        self.upper_bounds = {name: MAX_VALUE * value for name, (value, *_) in typical.items()}
-        self.upper_bounds["energy_noise"] = MAX_ENERGY_NOISE * typical["energy_noise"][0]
+        self.upper_bounds = {"energy_noise": MAX_ENERGY_NOISE * typical["energy_noise"][0]}
         for name, (value, width, minimum) in typical.items():
             self.lower_bounds[name] = value * minimum
             # From a small amplitude the likelihood hardly rises, whatever is behind it.
@@ -245,7 +243,7 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     def logarithmic_bounds(self) -> dict[str, tuple[float, float]]:
         """Return the smallest and the largest logarithm of each."""
         return {
-            name: (math.log(value), math.log(self.upper_bounds[name]))
+            name: (math.log(value), math.log(self.upper_bounds.get(name, math.inf)))
             for name, value in self.lower_bounds.items()
         }
 

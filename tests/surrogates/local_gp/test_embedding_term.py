@@ -47,13 +47,16 @@ def test_energies_change_most_with_the_first_neighbors():
     K = kernel(term, [Atoms("Cu"), dimer, crystal(2.7), crystal(2.55), crystal(2.4)])
     correlation = K / torch.outer(K.diagonal().sqrt(), K.diagonal().sqrt())
     steps = correlation.diagonal(1)
-    assert 0.6 < steps[0] < 0.95
-    assert 0.6 < steps[1] < 0.95
-    assert (steps[2:] > 0.97).all()
+    assert 0.6 < steps[0] < 0.9
+    assert 0.6 < steps[1] < 0.9
+    assert (steps[2:] > 0.98).all()
+
+
+LOGARITHMIC = EmbeddingTerm(length_scale=0.4, half_density=600, crossover=4, isolated_factor=10)
 
 
 def test_energies_change_with_the_root_of_small_densities_and_the_logarithm_of_large_ones():
-    term = EmbeddingTerm().build(RADII)
+    term = LOGARITHMIC.build(RADII)
     small = term._coordinate(torch.tensor([0.25, 1.0], dtype=torch.float64))
     assert float(small[1] / small[0]) == pytest.approx(2.2, abs=0.3)
     steps = term._coordinate(torch.tensor([10.0, 20.0, 40.0, 80.0], dtype=torch.float64)).diff()
@@ -62,7 +65,7 @@ def test_energies_change_with_the_root_of_small_densities_and_the_logarithm_of_l
 
 def test_more_is_unknown_the_more_a_crystal_is_pressed():
     """Scaled by 0.95, 0.9 and 0.85, given energy and slope near its own lattice constant."""
-    term = EmbeddingTerm().build(RADII)
+    term = LOGARITHMIC.build(RADII)
     known = [crystal(2.5), crystal(2.55), crystal(2.6)]
     K = kernel(term, [*known, *(crystal(2.55 * scale) for scale in (0.95, 0.9, 0.85))])
     A = K[:3, :3] + 1e-6 * K[0, 0] * torch.eye(3, dtype=torch.float64)
@@ -81,6 +84,7 @@ def test_a_state_of_an_earlier_version_keeps_its_coordinate():
     density = torch.tensor([0.0, 0.3, 6.0, 50.0], dtype=torch.float64)
     root = ((density / (density + 6) + 0.01).sqrt() - 0.1) / (math.sqrt(1.01) - 0.1)
     assert torch.allclose(term._coordinate(density) / term.n_intervals, root, rtol=1e-12)
+    term = LOGARITHMIC.build(RADII)
     again = FittedEmbeddingTerm.from_state(term.state())
     assert torch.equal(again._coordinate(density), term._coordinate(density))
 
