@@ -53,6 +53,7 @@ MAX_LOG_FACTOR = 1.2
 """Largest logarithm of a decay over the typical one, and of a weight."""
 
 STEP = 1e-4  # of the differences, in theta
+OVERFLOW_LOSS = 1e100  # from which a line search turns back
 OPTIONS = {"gtol": 1e-3, "ftol": 1e-11, "maxiter": 200, "maxcor": 50}
 """Options of L-BFGS-B, strict so that the optimum does not depend on the path to it."""
 
@@ -142,7 +143,10 @@ class JointLikelihood:
         T[:, self.columns] = self.embedding(theta)
         G = T * std
         D = torch.cat((e.square().expand(b), f.square().expand(len(T) - b)))
-        L = safe_cholesky(s**2 * self.K + G @ G.T + D.diag())
+        try:
+            L = safe_cholesky(s**2 * self.K + G @ G.T + D.diag())
+        except torch.linalg.LinAlgError:  # amplitudes that a line search tried have overflowed
+            return OVERFLOW_LOSS, np.zeros_like(x)
         a = torch.cholesky_solve(self.values.unsqueeze(-1), L).squeeze(-1)
         value = -float(self.values @ a) / 2 - float(L.diagonal().log().sum())
         prior, slopes = self.fit.log_prior()

@@ -123,6 +123,8 @@ def test_derivatives_are_central_differences():
         step = 1e-5 * np.eye(len(x))[k]
         expected = (likelihood.loss(x + step)[0] - likelihood.loss(x - step)[0]) / 2e-5
         assert slopes[k] == pytest.approx(expected, rel=1e-5, abs=1e-4)
+    x[: -len(theta)] += 400.0  # a step of a line search whose square is beyond all numbers
+    assert likelihood.loss(x)[0] > 1e50
 
 
 @pytest.mark.parametrize("unit", [2.0**-6, 2.0**6])
