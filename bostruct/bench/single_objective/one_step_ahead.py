@@ -97,19 +97,20 @@ def central_coverage(z: Sequence[float], level: float) -> float:
     return sum(abs(value) <= half_width for value in z) / len(z)
 
 
-def stated_coverage(runs: Sequence[Run], level: float) -> float:
-    """Return the fraction of energies within the stated intervals, of all runs.
+def stated_coverage(runs: Sequence[Run], levels: Sequence[float]) -> list[float]:
+    """Return the fractions of energies within the stated intervals, of all runs.
 
     Args:
         runs: Runs that asked for one energy after another.
-        level: Probability of the interval.
+        levels: Probabilities of the intervals.
     """
     held = []
     for z in (run.z_values for run in runs):
         for k, value in enumerate(z):
             stated = Recalibration.from_z_scores(z[:k])
-            held.append(abs(value - stated.shift) <= stated.scale * stated.half_width(level))
-    return sum(held) / len(held)
+            error = abs(value - stated.shift)
+            held.append([error <= stated.scale * stated.half_width(level) for level in levels])
+    return [sum(inside) / len(held) for inside in zip(*held, strict=True)]
 
 
 def score_one_step_ahead(task: str, runs: Sequence[Run]) -> OneStepAheadScores | None:
@@ -124,7 +125,7 @@ def score_one_step_ahead(task: str, runs: Sequence[Run]) -> OneStepAheadScores |
     if not z:
         return None
     inside = [central_coverage(z, level) for level in COVERAGE_LEVELS]
-    stated = [stated_coverage(runs, level) for level in COVERAGE_LEVELS]
+    stated = stated_coverage(runs, COVERAGE_LEVELS)
     low, high = wilson_interval(round(stated[1] * len(z)), len(z))
     return OneStepAheadScores(
         task=task,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, SpaceError, check_shape, error_message
+from bostruct.errors import InputError, SpaceError, check_positive, check_shape, error_message
 from bostruct.runtime.callable_name import qualified_name, to_json_value
 from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain
 from bostruct.spaces.coordinates.decoded_values import NumericalValues, jacobian
@@ -255,12 +255,9 @@ class Coordinates:
         Raises:
             InputError: the scale is not positive.
         """
-        from_scale = DUPLICATE_FRACTION * tolerance_scale
-        if not tolerance_scale > 0:
-            condition = "be positive"
-            raise InputError(error_message("tolerance_scale", condition, tolerance_scale))
+        check_positive("tolerance_scale", tolerance_scale, "It multiplies the tolerance.")
         difference = (self.domain.difference(A, B) / self.domain.range.to(A)).abs().amax(-1)
-        same: Tensor = difference <= from_scale
+        same: Tensor = difference <= DUPLICATE_FRACTION * tolerance_scale
         if not self.is_decodable or not same.numel():
             return same
         tolerance = tolerance_scale * self.fingerprint_tolerance

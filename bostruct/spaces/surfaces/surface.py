@@ -40,6 +40,7 @@ from bostruct.spaces.molecules import moves as unit_moves
 from bostruct.spaces.molecules.bounds import bond_bounds, name_reactions
 from bostruct.spaces.molecules.fragments import Fragments
 from bostruct.spaces.molecules.molecule import Molecule
+from bostruct.spaces.molecules.whole_molecules import WholeMolecules
 from bostruct.spaces.region import chain_length, packed_radius
 from bostruct.spaces.space import Move
 from bostruct.spaces.stored_structures import StoredStructures, without_type
@@ -109,7 +110,7 @@ ATOMIC_MOVES = {"permute_atoms": "permute", "rattle_atoms": "rattle", "relocate_
 
 @final
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Surface(FingerprintedStructures):
+class Surface(WholeMolecules, FingerprintedStructures):
     """All structures of some atoms on a slab that is periodic in its plane.
 
     The coordinates X `[..., 3f]` are the positions in Å of the atoms that move: the free atoms of
@@ -365,27 +366,6 @@ class Surface(FingerprintedStructures):
         height = P @ normal
         change = height.clamp(*template.height_range) - height
         return (P + change.unsqueeze(-1) * normal).flatten(-2)
-
-    @property
-    def rigid_dimension(self) -> int:
-        """The number m of coordinates of rigid motions, 0 without molecules."""
-        return 0 if self.fragments is None else self.fragments.rigid_dimension
-
-    def rigid_motion(self, X: Tensor, q: Tensor) -> Tensor:
-        """Return X `[..., d]` after rigid motions q `[..., m]` Å of its molecules.
-
-        Free atoms move too. Differentiable, and X itself at q = 0; without molecules nothing moves.
-        See `Fragments.rigid_motion`.
-        """
-        if self.fragments is None:
-            return X
-        return self.fragments.rigid_motion(self._positions(X), q).flatten(-2)
-
-    def strains(self, X: Tensor) -> Tensor:
-        """Return relative changes of bond lengths and of distances two bonds apart, `[..., k]`."""
-        if self.fragments is None:
-            return X[..., :0]
-        return self.fragments.strains(self._positions(X))
 
     def molecule_violation(self, x: Tensor) -> str | None:
         """Return which bond is broken or new at x `[d]`, None if all molecules are whole."""
