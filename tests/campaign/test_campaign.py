@@ -54,7 +54,7 @@ def lines(file):
     return file.read_text().split() if file.exists() else []
 
 
-@pytest.mark.parametrize(("kills", "n"), [(8, 30), pytest.param(20, 60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "n"), [(4, 16), pytest.param(20, 60, marks=pytest.mark.slow)])
 def test_killed_many_times_it_ends_with_the_same_log(tmp_path, kills, n):
     """SIGKILL at random moments; nothing that was recorded is asked for again."""
     whole = counting(tmp_path / "whole", n).run(tmp_path / "uninterrupted")
