@@ -36,7 +36,9 @@ def run_loop(
     """Run a campaign and return the reason for which it ended.
 
     A step is planned when every trial of the last one has a result, so the order in which parallel
-    evaluations finish changes nothing. The final relaxation follows the search.
+    evaluations finish changes nothing. In an asynchronous campaign one is planned as soon as fewer
+    than `batch_size` trials have none, and the log says which. The final relaxation follows the
+    search.
 
     Raises:
         EvaluationError: evaluations fail one after the other, or all structures that were found
@@ -55,12 +57,13 @@ def run_loop(
                 progress,
                 session.components.final_relaxation,
                 session.median_evaluation_seconds,
+                session.n_open if session.components.asynchronous else 0,
             )
             progress_line.update(progress, stop.remaining(progress), session.best_name)
             failures = consecutive_failures_reason(stop, progress)
             if failures is not None:
                 session.put_back(running.cancel_waiting())
-            queue, remaining = _next_trials(session, budget, has_running=len(running) > 0)
+            queue, remaining = _next_trials(session, budget, len(running))
             count = len(queue) if remaining is None else remaining - len(running)
             suspects = session.writer.suspects()
             admitted = running.admitted(queue, count, suspects)
@@ -84,7 +87,7 @@ def run_loop(
 
 
 def _next_trials(
-    session: Session, budget: Budget, has_running: bool
+    session: Session, budget: Budget, n_running: int
 ) -> tuple[list[Trial], int | None]:
     """Return the trials to evaluate now, and how many evaluations remain.
 
@@ -92,19 +95,21 @@ def _next_trials(
         ExhaustedError: no structure is left, and none was evaluated.
     """
     if budget.reason is not None:
-        if has_running or budget.remaining == 0 or session.components.final_relaxation is None:
+        if n_running or budget.remaining == 0 or session.components.final_relaxation is None:
             return [], 0
         queue = session.planned_relaxation_trials() or session.plan_relaxation_step()
         return queue, budget.remaining
     queue = session.planned_trials()
-    if has_running or queue:
+    n_open = n_running + len(queue)
+    n_missing = _n_missing(session, budget, n_open)
+    if n_missing == 0:
         return queue, budget.remaining
     # The search leaves a part of the budget to the relaxation, which returns what it does not need.
-    if budget.is_relaxation_due or session.is_relaxation_due():
+    if not n_open and (budget.is_relaxation_due or session.is_relaxation_due()):
         queue = session.plan_relaxation_step()
-    if not queue:
+    if not queue or n_open:
         try:
-            queue = session.plan_step(session.components.batch_size)
+            queue = session.plan_trials(n_missing)
         except ExhaustedError:
             if session.has_only_failures():
                 return [], 0
@@ -112,6 +117,24 @@ def _next_trials(
                 raise
             queue = session.plan_relaxation_step()
     return queue, budget.remaining
+
+
+def _n_missing(session: Session, budget: Budget, n_open: int) -> int:
+    """Return the number of trials to plan now.
+
+    Args:
+        session: Session of the campaign.
+        budget: Evaluations that the stopping criterion still allows.
+        n_open: Number of trials without a result.
+    """
+    most = session.components.batch_size
+    if not session.components.asynchronous:
+        return 0 if n_open else most
+    if n_open and (budget.is_relaxation_due or session.is_relaxation_due()):
+        return 0
+    if budget.remaining is not None:
+        most = min(most, max(budget.remaining, 1))
+    return max(most - n_open, 0)
 
 
 @contextmanager
