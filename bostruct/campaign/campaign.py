@@ -42,6 +42,7 @@ from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.records import PlannedStep, Trial
 from bostruct.campaign.reference_entries import space_references
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, check_final_relaxation
+from bostruct.campaign.retry_policy import AT_ONCE, RetryPolicy
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations, StoppingCriterion
 from bostruct.errors import (
@@ -53,6 +54,7 @@ from bostruct.errors import (
     check_choice,
     check_count,
     check_flag,
+    check_instance,
     error_message,
 )
 from bostruct.evaluators import Evaluation, Evaluator, Failure
@@ -109,6 +111,9 @@ class Campaign:
         asynchronous: True plans anew after each result, with the other structures pending, so that
             no worker waits for the slowest; False plans when all results of a step are known.
         final_relaxation: Relaxation of the best structures with the evaluator at the end of `run`.
+        retries: Retries of failed evaluations; no part of the identity. By default a retryable
+            failure is repeated once, at once, and in an asynchronous campaign lost evaluations too,
+            see `RetryPolicy`.
         keep: Working folders of evaluations that stay on disk: "failed", "all" or "none"; no part
             of the identity.
         executor: Executor of the evaluations; no part of the identity. This process by default;
@@ -147,6 +152,7 @@ class Campaign:
         final_relaxation: FinalRelaxation | None = None,
         executor: Executor | None = None,
         keep: KeepFolders = "failed",
+        retries: RetryPolicy | None = None,
         objectives: Sequence[Objective] | None = None,
         constraints: Sequence[Constraint] | None = None,
         references: object = None,
@@ -187,6 +193,9 @@ class Campaign:
             )
         self.components = components
         self.executor = check_executor(executor)
+        if retries is not None:
+            check_instance("retries", retries, RetryPolicy, "Such as RetryPolicy(lost=2).")
+        self.retries = retries or (RetryPolicy() if asynchronous else AT_ONCE)
         self.keep = check_choice("keep", keep, get_args(KeepFolders))
         self._stop = check_stop(Evaluations(100) if stop is None else stop, config, space)
         self._session: Session | None = None
@@ -324,7 +333,7 @@ class Campaign:
                 time.sleep(LOCK_POLL_SECONDS)
         try:
             components = self._check_same_campaign(writer, seed)  # another process may be faster
-            self._session = Session(components, writer, torch_device)
+            self._session = Session(components, writer, torch_device, self.retries)
         except BaseException as error:
             is_mismatch = isinstance(error, MismatchError)
             writer.close("failed", "another campaign" if is_mismatch else "could not be opened")

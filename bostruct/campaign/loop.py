@@ -70,19 +70,21 @@ def run_loop(
             for trial in session.start_evaluations(admitted):
                 context = session.evaluation_context(trial)
                 running.submit(trial, context, is_suspect=trial.number in suspects)
-            if not len(running):
+            is_over = budget.reason is not None or failures is not None
+            if not len(running) and (is_over or session.seconds_to_retry is None):
                 session.record_relaxations()
                 is_exhausted = budget.reason is None
                 if failures is not None or (is_exhausted and session.has_only_failures()):
                     raise EvaluationError(session.failure_message(failures))
                 return budget.reason or EXHAUSTED
-            for trial, result in running.wait():
+            for trial, result in running.wait(session.seconds_to_retry):
                 raise_if_interrupted()
                 if isinstance(result, ProcessDeath):
                     session.tell_death(trial, result.reason)
                 else:
                     recorded = session.tell(trial, result)
-                    progress_line.add_result(trial, recorded, session.doubt(trial))
+                    doubt, is_retried = session.doubt(trial), session.is_retried(trial)
+                    progress_line.add_result(trial, recorded, doubt, is_retried)
             session.require_results()
 
 
@@ -99,9 +101,9 @@ def _next_trials(
             return [], 0
         queue = session.planned_relaxation_trials() or session.plan_relaxation_step()
         return queue, budget.remaining
-    queue = session.planned_trials()
-    n_open = n_running + len(queue)
-    n_missing = _n_missing(session, budget, n_open)
+    queue = session.ready_trials()
+    n_open, n_delayed = n_running + len(queue), len(session.planned_trials()) - len(queue)
+    n_missing = _n_missing(session, budget, n_open, n_delayed)
     if n_missing == 0:
         return queue, budget.remaining
     # The search leaves a part of the budget to the relaxation, which returns what it does not need.
@@ -109,7 +111,8 @@ def _next_trials(
         queue = session.plan_relaxation_step()
     if not queue or n_open:
         try:
-            queue = session.plan_trials(n_missing)
+            session.plan_trials(n_missing)
+            queue = session.ready_trials()
         except ExhaustedError:
             if session.has_only_failures():
                 return [], 0
@@ -119,21 +122,23 @@ def _next_trials(
     return queue, budget.remaining
 
 
-def _n_missing(session: Session, budget: Budget, n_open: int) -> int:
+def _n_missing(session: Session, budget: Budget, n_open: int, n_delayed: int) -> int:
     """Return the number of trials to plan now.
 
     Args:
         session: Session of the campaign.
         budget: Evaluations that the stopping criterion still allows.
-        n_open: Number of trials without a result.
+        n_open: Number of trials that are evaluated or may be.
+        n_delayed: Number of trials whose retry waits; an asynchronous campaign evaluates others
+            meanwhile.
     """
-    most = session.components.batch_size
+    most, is_any_open = session.components.batch_size, n_open + n_delayed > 0
     if not session.components.asynchronous:
-        return 0 if n_open else most
-    if n_open and (budget.is_relaxation_due or session.is_relaxation_due()):
+        return 0 if is_any_open else most
+    if is_any_open and (budget.is_relaxation_due or session.is_relaxation_due()):
         return 0
     if budget.remaining is not None:
-        most = min(most, max(budget.remaining, 1))
+        most = min(most, max(budget.remaining - n_delayed, 0 if is_any_open else 1))
     return max(most - n_open, 0)
 
 

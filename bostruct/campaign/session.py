@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -41,6 +42,7 @@ from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import FINISHED_STATES, OPEN_STATES, PlannedStep, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missing_forces_message
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
+from bostruct.campaign.retry_policy import AT_ONCE, RetryPolicy
 from bostruct.campaign.stop import Progress, StoppingCriterion, consecutive_failures_reason
 from bostruct.errors import ExhaustedError, InputError, error_message
 from bostruct.evaluators import Evaluation, EvaluationContext, Failure
@@ -65,10 +67,16 @@ class Session:
     """Campaign opened for writing in one run folder by one process."""
 
     def __init__(
-        self, components: CampaignComponents, writer: LogWriter, device: torch.device
+        self,
+        components: CampaignComponents,
+        writer: LogWriter,
+        device: torch.device,
+        retries: RetryPolicy = AT_ONCE,
     ) -> None:
         self.components = components
         self.writer = writer
+        self._retries = retries
+        self._retry_times: dict[int, float] = {}  # of trials, on the monotonic clock
         self._planner = StepPlanner(components, writer.seed, device)
         # By the number of later evaluations: each of these fronts moves on with the campaign.
         self._front_columns: defaultdict[int, TrialColumns] = defaultdict(TrialColumns)
@@ -84,6 +92,18 @@ class Session:
     def planned_trials(self) -> list[Trial]:
         """Return the trials whose evaluation has not begun."""
         return self.writer.trial_records("planned")
+
+    def ready_trials(self) -> list[Trial]:
+        """Return the planned trials that no delay of a retry keeps."""
+        now = time.monotonic()
+        return [t for t in self.planned_trials() if self._retry_times.get(t.number, now) <= now]
+
+    @property
+    def seconds_to_retry(self) -> float | None:
+        """Time until the next retry may begin, s; None where none waits."""
+        planned = (self._retry_times.get(trial.number) for trial in self.planned_trials())
+        now = time.monotonic()
+        return min((at - now for at in planned if at is not None and at > now), default=None)
 
     @property
     def n_open(self) -> int:
@@ -282,6 +302,10 @@ class Session:
             "`stop.ConsecutiveFailures(n)` in the stopping criterion sets how many are too many."
         )
 
+    def is_retried(self, trial: Trial) -> bool:
+        """Return whether a trial is planned again after a failure."""
+        return self._find_trial(trial).state == "planned"
+
     def put_back(self, trials: Sequence[Trial]) -> None:
         """Record that evaluations were not begun after all."""
         self.writer.mark_planned(trials)
@@ -317,8 +341,9 @@ class Session:
         if isinstance(result, Evaluation):
             result = with_pressure_energy(result, self.components.space, trial.X)
             self._n_consecutive_failures = 0
-        elif result.retryable and not trial.retryable:
+        elif (retry := self.writer.n_retries(trial) + 1) <= self._retries.n_retries(result):
             self.writer.mark_retry(trial, result)
+            self._retry_times[trial.number] = time.monotonic() + self._retries.delay_before(retry)
             return result
         else:
             self._n_consecutive_failures += 1

@@ -407,6 +407,20 @@ class LogWriter(Log):
         with self._transaction():
             self._plan_again(trial, "died", "retryable", reason)
 
+    def n_retries(self, trial: Trial) -> int:
+        """Return the number of failed attempts at a trial that were retried by themselves.
+
+        Those before the user, or a new run after failures in a row, asked for it do not count.
+        """
+        query = (
+            "SELECT count(*) AS n FROM bostruct_attempt WHERE trial = ? AND state = 'failed' AND "
+            "cause = 'retryable' AND attempt > (SELECT coalesce(max(attempt), 0) FROM "
+            "bostruct_attempt WHERE trial = ? AND cause IN ('asked by the user', "
+            "'failures in a row'))"
+        )
+        count: int = self.query(query, trial.number, trial.number)[0]["n"]
+        return max(count, int(trial.retryable))  # of which earlier logs hold the flag alone
+
     def mark_asked_again(self, trials: Sequence[Trial], cause: AttemptCause) -> None:
         """Record that failed trials are evaluated again."""
         with self._transaction():
