@@ -25,6 +25,7 @@ from bostruct.campaign.components import (
     default_surrogate,
     make_optimization_config,
 )
+from bostruct.campaign.engines.dask_workers import DaskWorkers
 from bostruct.campaign.initial_structures import (
     MIN_ENERGIES,
     StructuresLike,
@@ -534,7 +535,9 @@ class Campaign:
             KeyboardInterrupt: Ctrl-C or SIGTERM; the next run goes on.
         """
         executor = check_executor(executor) or self.executor or InProcess()
-        check_main_guard(isinstance(executor, Workers) or imports_main(executor))
+        starts_processes = isinstance(executor, DaskWorkers) and executor.starts_processes
+        starts_processes = starts_processes or isinstance(executor, Workers)
+        check_main_guard(starts_processes or imports_main(executor))
         stop = self.stop if stop is None else stop
         check_stop(stop, self.components.optimization_config, self.space)
         with (

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from bostruct.campaign.budget import Budget, remaining_budget
+from bostruct.campaign.engines.dask_workers import DaskWorkers
 from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.records import Trial
 from bostruct.campaign.running_evaluations import ProcessDeath, RunningEvaluations
@@ -144,7 +145,7 @@ def _n_missing(session: Session, budget: Budget, n_open: int, n_delayed: int) ->
 
 @contextmanager
 def shutdown_on_exit(executor: Executor) -> Iterator[None]:
-    """Shut `Workers` down with the run, at once after an error.
+    """Shut `Workers` and `DaskWorkers` down with the run, at once after an error.
 
     Other executors belong to their creators.
     """
@@ -153,5 +154,5 @@ def shutdown_on_exit(executor: Executor) -> Iterator[None]:
         yield
         is_done = True
     finally:
-        if isinstance(executor, Workers):
+        if isinstance(executor, Workers | DaskWorkers):
             executor.shutdown(wait=is_done)
