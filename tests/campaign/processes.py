@@ -7,11 +7,11 @@ import time
 
 import torch
 
+from bostruct.campaign.engines import make_engine
 from bostruct.campaign.log import database, lock, run_folder
 from bostruct.campaign.session import Session
 from bostruct.evaluators import Evaluation
 from bostruct.runtime import atomic_write
-from bostruct.runtime.executors import Workers
 from tests.campaign import sqlite_writes
 from tests.campaign.standin import counting, energy
 
@@ -127,8 +127,8 @@ def ask_and_tell(folder, n, **arguments):
             opened.tell(trial.key, Evaluation(value, torch.tensor(forces)))
 
 
-def run_with_workers(folder, file, n, q):
-    """Run an asynchronous campaign whose evaluations take 10 to 50 ms each."""
+def run_on_engine(folder, file, n, q, engine):
+    """Run an asynchronous campaign whose evaluations take 15 to 45 ms each."""
     counting(file, n, asynchronous=True, batch_size=q, seconds=0.03).run(
-        folder, executor=Workers(q), progress=False
+        folder, executor=make_engine(engine, q), progress=False
     )

@@ -488,14 +488,21 @@ def test_a_relaxation_follows_an_asynchronous_search(tmp_path):
         campaign(asynchronous=True, final_relaxation=FinalRelaxation(interval=5))
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_an_asynchronous_driver_killed_in_flight_loses_nothing(tmp_path, kills):
+@pytest.mark.parametrize(
+    ("engine", "kills"),
+    [
+        ("processes", 1),
+        pytest.param("processes", 20, marks=pytest.mark.slow),
+        pytest.param("dask", 20, marks=pytest.mark.slow),
+    ],
+)
+def test_an_asynchronous_driver_killed_in_flight_loses_nothing(tmp_path, engine, kills):
     """SIGKILL while workers compute: every trial ends once, with the energy of its structure."""
     n, q, folder, calls = 10 + 4 * kills, 3, tmp_path / "run", tmp_path / "calls"
     moments = random.Random(1)
     for _ in range(kills):
         before = len(calls.read_text().split()) if calls.exists() else 0
-        process = processes.start(processes.run_with_workers, folder, calls, n, q)
+        process = processes.start(processes.run_on_engine, folder, calls, n, q, engine)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if calls.exists() and len(calls.read_text().split()) >= before + 3:
@@ -505,7 +512,7 @@ def test_an_asynchronous_driver_killed_in_flight_loses_nothing(tmp_path, kills):
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert process.exitcode == -signal.SIGKILL, "it ended before it was killed"
-    assert processes.call(processes.run_with_workers, folder, calls, n, q) == 0
+    assert processes.call(processes.run_on_engine, folder, calls, n, q, engine) == 0
     made = counting(calls, n, asynchronous=True, batch_size=q)
     log = assert_replanned(made, folder)
     trials = log.trials()
