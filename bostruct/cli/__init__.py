@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bostruct.bench.uncertainty.methods import METHODS, load_methods
     from bostruct.bench.uncertainty.split import CALIBRATE, TEST, ShiftKind
     from bostruct.campaign import campaign_file, stop
+    from bostruct.campaign.engines.engine import make_engine
     from bostruct.campaign.log.from_description import open_log
     from bostruct.campaign.log.malformed_log import refuse_malformed
     from bostruct.campaign.log.reader import Log

@@ -37,9 +37,9 @@ def bench(
     effort: Annotated[
         list[str] | None,
         typer.Option(
-            help="Setting of the campaign: quick, default, thorough, without-MOVE, without-stress, "
-            "ablations for all without one thing, or one that a Python file defines; may be "
-            "repeated.",
+            help="Setting of the campaign: quick, default, thorough, asynchronous-4, "
+            "asynchronous-8, without-MOVE, without-stress, ablations for all without one thing, "
+            "or one that a Python file defines; may be repeated.",
             show_default="default",
         ),
     ] = None,

@@ -57,6 +57,21 @@ def run(
     device: Annotated[
         str, typer.Option(help="Device of the tensor work: auto, cpu or cuda.")
     ] = "auto",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Where energies are computed: in-process, processes, dask, or the address of a "
+            "Dask scheduler.",
+            show_default="that of the file",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of worker processes of the engine.", show_default="the batch size"
+        ),
+    ] = None,
 ) -> None:
     """Run the campaign in FILE; resume it on the same folder."""
     if evaluations is not None:
@@ -69,7 +84,11 @@ def run(
     criterion = campaign.stop
     if evaluations is not None:
         criterion = cli.stop.with_evaluations(criterion, evaluations)
-    log = campaign.run(folder, seed, device, stop=criterion)
+    executor = None
+    if engine is not None or workers is not None:
+        n_workers = campaign.components.batch_size if workers is None else workers
+        executor = cli.make_engine("processes" if engine is None else engine, n_workers)
+    log = campaign.run(folder, seed, device, executor=executor, stop=criterion)
     summary = cli.summarize(log)
     typer.echo(cli.final_text(summary))
     if summary.n_evaluations and summary.n_evaluations == summary.n_failed:

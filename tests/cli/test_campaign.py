@@ -19,6 +19,7 @@ from pymatgen.core import Composition
 from typer.testing import CliRunner
 
 from bostruct.campaign import campaign_file, stop
+from bostruct.campaign.engines import engine
 from bostruct.campaign.log.reader import Log
 from bostruct.cli.app import typer_app
 from tests.campaign import alloys, chemical_systems
@@ -387,3 +388,26 @@ def test_show_draws_the_hull_of_a_chemical_system(here):
     assert f"the {len(stable)} stable phases of out" in done.stdout
     done = bostruct("verify", "out")
     assert done.exit_code == 0, done.output
+
+
+def test_the_engine_of_one_run(here, monkeypatch):
+    made = []
+
+    def make_engine(name, n_workers):
+        made.append((name, n_workers))
+        return engine.make_engine("in-process")
+
+    monkeypatch.setattr("bostruct.cli.make_engine", make_engine)
+    for arguments in (
+        [],
+        ["--engine", "dask"],
+        ["--workers", 3],
+        ["--engine", "x", "--workers", 2],
+    ):
+        result = bostruct("run", "mine.py", "--dir", here / "run", *arguments)
+        assert result.exit_code == 0, result.output
+    assert made == [("dask", 1), ("processes", 3), ("x", 2)]
+    monkeypatch.setattr("bostruct.cli.make_engine", engine.make_engine)
+    result = bostruct("run", "mine.py", "--dir", here / "run", "--engine", "ray")
+    assert result.exit_code == 2
+    assert "`engine` must be one of in-process, processes, dask" in result.output
