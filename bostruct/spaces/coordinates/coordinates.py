@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bostruct.errors import InputError, SpaceError, check_positive, check_shape, error_message
 from bostruct.runtime.callable_name import qualified_name, to_json_value
-from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain
+from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain, in_described_order
 from bostruct.spaces.coordinates.decoded_values import NumericalValues, jacobian
 from bostruct.spaces.coordinates.least_squares import closest_point
 from bostruct.spaces.coordinates.sampling import moves_inside, sample_inside
@@ -280,7 +280,8 @@ class Coordinates:
             raise InputError(error_message("stored", "hold a structure", "nothing"))
         self = object.__new__(cls)
         self.function, self.arguments = None, {}
-        domain = CoordinateDomain.from_bounds(description["bounds"], description["periodic"])
+        bounds = in_described_order(description, "bounds")
+        domain = CoordinateDomain.from_bounds(bounds, description["periodic"])
         self._set_domain(domain, description["min_distance_factor"])
         self._template, self._returns_positions = stored.structures, False
         self._set_atoms(description["atomic_radii"])
@@ -340,6 +341,7 @@ class Coordinates:
             "atomic_radii": dict(sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))),
             "min_distance_factor": self.min_distance_factor,
             "sha256": self._digest,
+            **self.domain.order_description(),
         }
 
     @cached_property

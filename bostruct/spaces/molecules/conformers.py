@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, SpaceError, check_positive, check_shape, error_message
-from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain
+from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain, in_described_order
 from bostruct.spaces.coordinates.sampling import moves_inside, sample_inside
 from bostruct.spaces.fingerprint_distance import FingerprintedStructures, is_within_tolerance
 from bostruct.spaces.molecules.dihedral_angles import dihedral_angles, turn_torsions
@@ -235,7 +235,8 @@ class Conformers(FingerprintedStructures):
     ) -> Self:
         """Return the space with a given description."""
         molecule = Molecule.from_description(description["molecule"])
-        return cls(molecule, description["torsions"], rmsd_threshold=description["rmsd_threshold"])
+        torsions = in_described_order(description, "torsions")
+        return cls(molecule, torsions, rmsd_threshold=description["rmsd_threshold"])
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""
@@ -245,6 +246,7 @@ class Conformers(FingerprintedStructures):
             "molecule": self.molecule.description(),
             "torsions": dict(named),
             "rmsd_threshold": self.rmsd_threshold,
+            **self.domain.order_description(),
         }
 
     def _positions(self, X: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -165,6 +166,16 @@ def test_cells_are_relaxed_by_the_stress(tmp_path: Path, with_stress: bool) -> N
         assert "coordinates change the cell" in report.state
         assert report.max_force is None
         assert report.n_evaluations == 0
+
+
+def test_log_keeps_the_order_of_coordinates() -> None:
+    """A log sorts the keys of a description, not the coordinates."""
+    space = Coordinates(bent_trimer, BOUNDS, periodic=["angle"])
+    logged = json.loads(json.dumps(space.description(), sort_keys=True))
+    read = CoordinatesClass.from_description(logged, space.stored_structures())
+    assert read.domain.names == space.domain.names
+    assert torch.equal(read.domain.upper, space.domain.upper)
+    assert read.description() == space.description()
 
 
 def test_log_without_the_function() -> None:
