@@ -6,6 +6,7 @@ wherever a process is killed, the next start continues as if nothing had happene
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -39,6 +40,7 @@ from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.records import Trial
 from bostruct.campaign.reference_entries import space_references
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, check_final_relaxation
+from bostruct.campaign.relaxation.separate_relaxation import SeparateRelaxation
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations, StoppingCriterion
 from bostruct.errors import (
@@ -484,7 +486,12 @@ class Campaign:
             shutdown_on_exit(executor),
             ProgressLine(progress) as line,
         ):
-            reason = run_loop(self._open_session, executor, stop, line, self.keep)
+            session, start = self._open_session, time.monotonic()
+            reason = run_loop(session, executor, stop, line, self.keep)
+            settings = self.components.final_relaxation
+            if settings is not None and session.relaxes_separately:
+                relaxation = SeparateRelaxation(session, settings, executor, line, self.keep)
+                relaxation.relax_best(stop, start)
             self.close("finished", reason)
         return self.log
 

@@ -56,6 +56,8 @@ def run_loop(
                 session.components.final_relaxation,
                 session.median_evaluation_seconds,
             )
+            if session.relaxes_separately:
+                budget = budget.of_search()
             progress_line.update(progress, stop.remaining(progress), session.best_name)
             failures = consecutive_failures_reason(stop, progress)
             if failures is not None:
@@ -110,7 +112,7 @@ def _next_trials(
                 return [], 0
             if not session.writer.trial_records("done"):
                 raise
-            queue = session.plan_relaxation_step()
+            queue = [] if session.relaxes_separately else session.plan_relaxation_step()
     return queue, budget.remaining
 
 

@@ -60,8 +60,7 @@ class Conformers(FingerprintedStructures):
 
     The coordinates X `[..., t]` are dihedral angles in radians with the sign of IUPAC, periodic, in
     the order of `torsions`. Bond lengths, bond angles and other dihedrals are those of the given
-    geometry. A final relaxation follows the torsions; to relax all atoms, hand conformers on to a
-    campaign in `Cluster`.
+    geometry. A final relaxation moves all atoms, see `FinalRelaxation`.
 
     Args:
         molecule: the molecule with its reference geometry: a `Molecule`, a name in
