@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, final
 
 import torch
@@ -38,7 +39,7 @@ from bostruct.spaces.fingerprint_distance import (
 from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
 from bostruct.spaces.molecules import moves as unit_moves
 from bostruct.spaces.molecules.bounds import bond_bounds, name_reactions
-from bostruct.spaces.molecules.fragments import Fragments
+from bostruct.spaces.molecules.fragments import MAX_ORDERS, Fragments
 from bostruct.spaces.molecules.molecule import Molecule
 from bostruct.spaces.molecules.whole_molecules import WholeMolecules
 from bostruct.spaces.region import chain_length, packed_radius
@@ -623,16 +624,26 @@ class Surface(WholeMolecules, FingerprintedStructures):
         Q = P @ plane.axes
         shifts = plane.translations(float(self.bond_lengths.max()))
         joined = join_units(Q, fragments, plane)
-        rows = []
-        for q, whole, is_whole in zip(
-            Q, joined, fragments.are_bonds_whole(joined).tolist(), strict=True
-        ):
-            order = None
-            if not is_whole:
+        numbers, rows = fragments.numbers.tolist(), []
+        for q, whole in zip(Q, joined, strict=True):
+            ordered = [whole]
+            if not self._is_whole_inside(whole, fragments):
                 nearest = displacement_norms(plane.displacements(q, q, shifts)).amin(-1)
-                order = fragments.match_atoms(fragments.numbers.tolist(), nearest.detach().cpu())
-            rows.append(whole if order is None else join_units(q[order], fragments, plane))
+                found = fragments.match_atoms(numbers, nearest.detach().cpu())
+                others = [
+                    join_units(q[order], fragments, plane) for order in islice(found, MAX_ORDERS)
+                ]
+                is_whole = bool(fragments.are_bonds_whole(whole))
+                ordered = [whole, *others] if is_whole else [*others, whole]
+            fitting = (each for each in ordered if self._is_whole_inside(each, fragments))
+            rows.append(next(fitting, ordered[0]))
         return torch.stack(rows) @ plane.axes.T if rows else P
+
+    def _is_whole_inside(self, q: Tensor, fragments: Fragments) -> bool:
+        """Return whether molecules at `[f, 3]` along the axes of the plane are whole and inside."""
+        if not bool(fragments.are_bonds_whole(q)):
+            return False
+        return bool(self.contains((q.detach() @ self._template(q).plane.axes.T).flatten()))
 
     def _relax_overlaps(self, Q: Tensor, max_height: float = math.inf) -> Tensor:
         template, f = self._template(Q), self._n_free
