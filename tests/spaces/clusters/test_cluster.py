@@ -145,7 +145,7 @@ def test_equal_molecules_may_be_exchanged_turned_and_mirrored():
 
 
 def test_free_atoms_are_those_with_which_a_structure_is_inside():
-    """A hydrogen atom beside water, all atoms in any order: bonds alone leave open which is free."""
+    """A hydrogen atom beside water, in any order: bonds alone leave open which is free."""
     space = Cluster.of({"H": 1, "H2O": 1})
     for structure in space.decode(space.sample(4, seeded_generator(0))).split():
         for order in permutations(range(4)):
