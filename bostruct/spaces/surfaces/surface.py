@@ -40,6 +40,7 @@ from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_a
 from bostruct.spaces.molecules import moves as unit_moves
 from bostruct.spaces.molecules.bounds import bond_bounds, name_reactions
 from bostruct.spaces.molecules.fragments import MAX_ORDERS, Fragments
+from bostruct.spaces.molecules.molecular_volume import packed_volume
 from bostruct.spaces.molecules.molecule import Molecule
 from bostruct.spaces.molecules.whole_molecules import WholeMolecules
 from bostruct.spaces.region import chain_length, packed_radius
@@ -248,6 +249,8 @@ class Surface(WholeMolecules, FingerprintedStructures):
         check_one_piece(slab_structure, normal_axis, bond_length, max_gap_factor)
         check_fixed_side(slab_structure, normal_axis, bond_length)
         object.__setattr__(self, "region", self._resolve_region(region))
+        if fragments is not None:
+            self._check_volume(fragments)
         generator = torch.Generator().manual_seed(0)
         if self._sample(N_TRIAL_SAMPLES, generator, N_TRIAL_ATTEMPTS) is None:
             raise self._infeasible_error()
@@ -795,6 +798,25 @@ class Surface(WholeMolecules, FingerprintedStructures):
         distances[self.free_indices[:n_slab_free]] = self.min_distances[:n_slab_free][:, slab_atoms]
         distances = torch.maximum(distances, distances.T) * (1 - RELATIVE_ROUNDING)
         check_slab_overlaps(self.slab, self._plane, distances)
+
+    def _check_volume(self, fragments: Fragments) -> None:
+        """Raise an error if molecules, compressed in contact, do not fit into the region."""
+        f, (low, high) = self._n_free, self.region
+        radii = self.atomic_radii[self.free_indices].clone()
+        k = len(fragments.free_numbers)
+        numbers = self.numbers[self.free_indices]
+        scale = radii / covalent_radii(numbers)
+        radii[k:f] = (van_der_waals_radii(numbers) * scale)[k:f]
+        radii = CONTACT_FACTOR * radii
+        height = min(high, self.sampling_height) - low + 2 * float(radii.max())
+        area = float(torch.linalg.det(self._plane.lattice).abs())
+        needed = packed_volume(fragments, radii)
+        if needed > area * height:
+            held = self._molecules_name()
+            condition = f"have room for {held}, {needed:.0f} Å³ if packed as in a crystal"
+            value = f"({low:.2f}, {high:.2f}) Å, {area * height:.0f} Å³"
+            hint = "Give fewer molecules, or repeat the slab."
+            raise SpaceError(error_message("region", condition, value, hint))
 
     def _infeasible_error(self) -> SpaceError:
         low, high = self.region
