@@ -18,6 +18,7 @@ from bostruct.campaign.log.malformed_log import refuse_malformed
 from bostruct.campaign.log.run_folder import database_path
 from bostruct.campaign.records import RelaxationReport, Trial, to_bytes
 from bostruct.spaces import Space
+from bostruct.structures import Structures
 
 RELAXATION_FOLDER_NAME = "relaxations"
 """Name of the folder in a run folder that holds the relaxations of single structures."""
@@ -39,6 +40,7 @@ class RelaxationRun:
         trial: Number of the trial of the search that it began from; None of a structure that had
             not been evaluated.
         space: Space of its structures, of all atoms; None where bostruct does not have it.
+        start: First structure; None where bostruct does not have the space.
         energies: Energies of its evaluations in order, eV; None where one failed or is doubted.
         end: Relaxed trial, else the one of the lowest energy so far, with its structure if there
             is a space; None without any.
@@ -48,6 +50,7 @@ class RelaxationRun:
     folder: Path
     trial: int | None
     space: Space | None
+    start: Structures | None
     energies: tuple[float | None, ...]
     end: Trial | None
     report: RelaxationReport | None
@@ -67,11 +70,13 @@ class RelaxationRun:
             ends = [t for t in known if report is not None and t.number == report.relaxed_trial]
             ends = ends or sorted(known, key=lambda t: (t.enthalpy, t.number))
             end = log.with_structures(ends[:1])[0] if ends else None
+            start = log.with_structures(trials[:1])[0].structures if trials else None
         number = folder.name.removeprefix(TRIAL_PREFIX)
         return cls(
             folder=folder,
             trial=int(number) if number != folder.name and number.isdigit() else None,
             space=log.space,
+            start=start,
             energies=tuple(
                 trial.enthalpy if trial.is_known else None
                 for trial in trials

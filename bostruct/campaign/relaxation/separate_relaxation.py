@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 from torch import Tensor
@@ -102,13 +103,20 @@ class SeparateRelaxation:
             self.relax(trial.X, trial, StartEvaluated(most, is_time_up))
         self.session.record_relaxations()
 
-    def relax(self, X: Tensor, trial: Trial | None, stop: StartEvaluated) -> None:
+    def relax(
+        self,
+        X: Tensor,
+        trial: Trial | None,
+        stop: StartEvaluated,
+        folder: Path | None = None,
+    ) -> None:
         """Relax one structure, or go on where an earlier run has ended.
 
         Args:
             X: Coordinates `[d]` of the structure in the space of the campaign.
             trial: Trial in which it was evaluated; None where it was not.
             stop: Criterion on the number of evaluations, those of earlier runs included.
+            folder: Folder of an earlier run; None takes that of the trial or of X.
 
         Raises:
             InputError: the structure is not in the space of all atoms.
@@ -127,7 +135,7 @@ class SeparateRelaxation:
             final_relaxation=FinalRelaxation(1, self.settings.fmax, self.settings.max_steps),
         )
         child = LogWriter(
-            relaxation_folder(writer.folder, number, X),
+            folder or relaxation_folder(writer.folder, number, X),
             relaxed.description(),
             writer.seed,
             space=relaxed.space,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bostruct import acquisition as acquisitions
 from bostruct.acquisition import Acquisition, AcquisitionContext
+from bostruct.campaign.analysis.minima import BOLTZMANN_CONSTANT
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.planning.posterior_tensors import posterior_mean_variance
 from bostruct.campaign.records import Trial
@@ -25,9 +26,6 @@ from bostruct.errors import InputError, LogError, check_positive, error_message
 from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain, SupportsDomain
 from bostruct.surrogates import FittedModel
 from bostruct.surrogates.coordinate_gp.model import CoordinateGPModel
-
-BOLTZMANN_CONSTANT = 8.617333262e-5
-"""eV/K, CODATA 2018."""
 
 N_POINTS_1D, N_POINTS_2D = 361, 73
 """Points along a coordinate of a slice."""

@@ -24,7 +24,7 @@ def test_folders_of_structures() -> None:
     assert first == same
     assert same != other
     assert read_relaxation_runs(Path("nowhere")) == []
-    run = RelaxationRun(Path("minimum-abc"), None, None, (), None, None)
+    run = RelaxationRun(Path("minimum-abc"), None, None, None, (), None, None)
     assert not run.is_converged
     assert run.report_of_search() is None
     assert replace(run, trial=3).report_of_search() is None
