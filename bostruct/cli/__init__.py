@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         symmetric_search,
     )
     from bostruct.bench.single_objective.beacon import Beacon
+    from bostruct.bench.single_objective.boss import Boss
     from bostruct.bench.single_objective.campaign_method import CampaignMethod
+    from bostruct.bench.single_objective.coordinate_hopping import CoordinateHopping
     from bostruct.bench.single_objective.load import NAMED_TASKS, load_tasks_and_settings
     from bostruct.bench.single_objective.method import Method
     from bostruct.bench.single_objective.results import Results
