@@ -16,7 +16,8 @@ from bostruct.evaluators import Calculator
 from bostruct.spaces import Conformers
 
 TOLERANCE = 0.02
-"""Energy above the lowest conformer that still solves a task, eV; the next ones are 28 meV up, of six torsions 3."""
+"""Energy above the lowest conformer that still solves a task, eV; of two and four torsions the next
+ones are 28 meV up, of six 3."""
 
 ALANINE_DIPEPTIDE_SOURCE = (
     "grid of 36 x 36 rigid conformers, its seven minima refined; the next is 29 meV up"

@@ -33,10 +33,10 @@ DIGEST_LENGTH = 12
 @final
 @dataclass(frozen=True, eq=False)
 class RelaxationRun:
-    """What the log of one relaxation says.
+    """Relaxation of one structure as its log tells it.
 
     Attributes:
-        folder: Its folder.
+        folder: Folder of the relaxation.
         trial: Number of the trial of the search that it began from; None of a structure that had
             not been evaluated.
         space: Space of its structures, of all atoms; None where bostruct does not have it.
@@ -116,7 +116,7 @@ def relaxation_folder(folder: Path, trial: int | None, X: Tensor) -> Path:
     Args:
         folder: Run folder.
         trial: Number of its trial; None where it was not evaluated.
-        X: Its coordinates `[d]`.
+        X: Coordinates `[d]` of the structure.
     """
     name = f"{MINIMUM_PREFIX}{hashlib.sha256(to_bytes(X)).hexdigest()[:DIGEST_LENGTH]}"
     if trial is not None:

@@ -207,7 +207,7 @@ def acquisition_values(log: Log, step: Step, model: FittedModel, X: Tensor) -> T
     Args:
         log: Log of the campaign.
         step: Step with a model.
-        model: Its model.
+        model: Fitted surrogate of the step.
         X: Structures.
     """
     described = dict(log.description["acquisition"])

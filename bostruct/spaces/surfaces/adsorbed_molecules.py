@@ -95,7 +95,7 @@ def move_molecules(
         Q: `[n, a, 3]` Å.
         fragments: the molecules and free atoms.
         template: the slab.
-        far_lengths: as of `touching_lengths`.
+        far_lengths: `[a, a]` Å, distances at which molecules touch without a bond.
         n_adsorbate_atoms: number of the atoms that are none of the slab.
         generator: source of randomness.
     """
