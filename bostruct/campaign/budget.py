@@ -26,6 +26,12 @@ class Budget:
     remaining: int | None
     is_relaxation_due: bool = False
 
+    def of_search(self) -> Budget:
+        """Return the budget of a search that leaves the final relaxation to be run apart."""
+        if self.reason is None and not self.is_relaxation_due:
+            return self
+        return Budget(self.reason or "what is left being kept for the final relaxation", 0)
+
 
 def remaining_budget(
     stop: StoppingCriterion,

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self, final, get_args
 
 from bostruct.acquisition import Acquisition
+from bostruct.campaign.analysis.minima import ROOM_TEMPERATURE, Minima
 from bostruct.campaign.components import (
     CampaignComponents,
     CandidateSearch,
@@ -43,6 +44,7 @@ from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.records import PlannedStep, Trial
 from bostruct.campaign.reference_entries import space_references
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, check_final_relaxation
+from bostruct.campaign.relaxation.separate_relaxation import SeparateRelaxation, StartEvaluated
 from bostruct.campaign.retry_policy import AT_ONCE, RetryPolicy
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations, StoppingCriterion
@@ -546,9 +548,72 @@ class Campaign:
             shutdown_on_exit(executor),
             ProgressLine(progress) as line,
         ):
-            reason = run_loop(self._open_session, executor, stop, line, self.keep)
+            session, start = self._open_session, time.monotonic()
+            reason = run_loop(session, executor, stop, line, self.keep)
+            settings = self.components.final_relaxation
+            if settings is not None and session.relaxes_separately:
+                relaxation = SeparateRelaxation(session, settings, executor, line, self.keep)
+                relaxation.relax_best(stop, start)
             self.close("finished", reason)
         return self.log
+
+    def relax_minima(
+        self,
+        folder: str | Path,
+        energy_window: float | None = None,
+        temperature: float = ROOM_TEMPERATURE,
+        *,
+        rmsd_threshold: float | None = None,
+        device: str = "auto",
+        executor: Executor | None = None,
+        progress: bool | None = None,
+    ) -> Minima:
+        """Relax all minima of low energy with the evaluator; again, resume.
+
+        Each is a campaign of its own in the folder `relaxations` of the run folder, from which the
+        search learns nothing; minima of the model that were not evaluated are so first. Tolerance
+        and number of steps are those of `final_relaxation`, or its defaults.
+
+        Args:
+            folder: Run folder of the campaign.
+            energy_window: Highest energy of a minimum above the lowest one, eV; 10 kT by default.
+            temperature: Temperature of the Boltzmann weights, K.
+            rmsd_threshold: RMSD of heavy atoms, Å, up to which conformers of one molecule are one.
+            device: Device of the tensor work: auto, cpu or cuda.
+            executor: Executor of the evaluations instead of the campaign's own.
+            progress: False to show no progress on stderr.
+
+        Returns:
+            Minima after the relaxations.
+
+        Raises:
+            InputError: an argument is out of range, or the campaign does not minimize one energy.
+            BostructError: the folder is refused as by `open`, or holds no energy.
+            EvaluationError: evaluations fail one after the other.
+        """
+        executor = check_executor(executor) or self.executor or InProcess()
+        check_main_guard(isinstance(executor, Workers) or imports_main(executor))
+        limits = (energy_window, temperature, rmsd_threshold)
+        settings = self.components.final_relaxation or FinalRelaxation()
+        check_final_relaxation(settings, self.evaluator)
+        seed = Log(folder).seed
+        with (
+            interruptible(),
+            self.open(folder, seed, device),
+            shutdown_on_exit(executor),
+            ProgressLine(progress) as line,
+        ):
+            session = self._open_session
+            relaxation = SeparateRelaxation(session, settings, executor, line, self.keep)
+            waiting = [m for m in Minima.from_log(self.log, *limits).minima if not m.is_relaxed]
+            for minimum in waiting:
+                number, run = minimum.trial, minimum.run
+                trial = None if number is None else session.writer.read_trial(number)
+                earlier = None if run is None else run.folder
+                relaxation.relax(minimum.X, trial, StartEvaluated(), earlier)
+            session.record_relaxations()
+            self.close("finished", f"{len(waiting)} minima relaxed")
+        return Minima.from_log(self.log, *limits)
 
 
 def _status_after(error_type: type[BaseException], error: object) -> tuple[str, str]:

@@ -60,6 +60,8 @@ def run_loop(
                 session.median_evaluation_seconds,
                 session.n_open if session.components.asynchronous else 0,
             )
+            if session.relaxes_separately:
+                budget = budget.of_search()
             progress_line.update(progress, stop.remaining(progress), session.best_name)
             failures = consecutive_failures_reason(stop, progress)
             if failures is not None:
@@ -119,7 +121,7 @@ def _next_trials(
                 return [], 0
             if not session.writer.trial_records("done"):
                 raise
-            queue = session.plan_relaxation_step()
+            queue = [] if session.relaxes_separately else session.plan_relaxation_step()
     return queue, budget.remaining
 
 

@@ -40,7 +40,9 @@ from bostruct.campaign.planning.step import initial_data_step
 from bostruct.campaign.planning.step_planner import StepPlanner
 from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import FINISHED_STATES, OPEN_STATES, PlannedStep, Trial
+from bostruct.campaign.relaxation.all_atoms import relaxes_in_other_space
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missing_forces_message
+from bostruct.campaign.relaxation.relaxation_run import RelaxationRun, read_relaxation_runs
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
 from bostruct.campaign.retry_policy import AT_ONCE, RetryPolicy
 from bostruct.campaign.stop import Progress, StoppingCriterion, consecutive_failures_reason
@@ -88,6 +90,17 @@ class Session:
         minimizes_energy = components.optimization_config is None
         surrogate = components.surrogate if minimizes_energy else None
         self._doubts = DoubtScreen(writer, components.space, surrogate)
+        self.relaxation_runs: list[RelaxationRun] = read_relaxation_runs(writer.folder)
+
+    @property
+    def relaxes_separately(self) -> bool:
+        """True if the final relaxation moves other coordinates than those of the space."""
+        components = self.components
+        return components.final_relaxation is not None and relaxes_in_other_space(components.space)
+
+    def n_separate_evaluations(self, trial: int) -> int:
+        """Return how many evaluations the relaxation of a trial in its own folder has taken."""
+        return sum(len(run.energies) for run in self.relaxation_runs if run.trial == trial)
 
     def planned_trials(self) -> list[Trial]:
         """Return the trials whose evaluation has not begun."""
@@ -213,7 +226,10 @@ class Session:
 
     def record_relaxations(self) -> None:
         """Record the progress of the final relaxation, at the end of a run."""
-        if self.components.final_relaxation is not None:
+        if self.relaxes_separately:
+            found = (run.report_of_search() for run in self.relaxation_runs)
+            self.writer.write_relaxation_report([report for report in found if report])
+        elif self.components.final_relaxation is not None:
             queue = self._relaxation_queue(self.components.final_relaxation)
             self.writer.write_relaxation_report(queue.reports())
 
@@ -393,14 +409,16 @@ class Session:
             )
         relaxation_steps = self.writer.step_numbers("relaxation")
         model_steps = self.writer.step_numbers("model")
+        apart = [energy for run in self.relaxation_runs for energy in run.energies]
+        n = len(evaluated)
         return Progress(
-            energies=tuple(energies),
+            energies=(*energies, *apart),
             seconds=seconds,
             relaxation_indices=frozenset(
                 [i for i, trial in enumerate(evaluated) if trial.step in relaxation_steps]
                 if relaxation_steps
                 else ()
-            ),
+            ).union(range(n, n + len(apart))),
             lowest_initial_energy=min((e for e in initial if e is not None), default=None),
             n_model_evaluations=sum(
                 self._planner.columns.each(

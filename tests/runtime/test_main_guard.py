@@ -124,9 +124,7 @@ def test_workers_are_refused_before_one_starts(tmp_path, monkeypatch):
     assert workers._pool is None
 
 
-@pytest.mark.parametrize(
-    "executor", ["Workers(2)", pytest.param(SPAWN, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("executor", ["Workers(2)", pytest.param(SPAWN, marks=pytest.mark.slow)])
 def test_doing_what_the_sentence_says_runs_the_campaign(executor, tmp_path):
     text = CAMPAIGN.format(executor=executor)
     process = run_script(tmp_path, text)
