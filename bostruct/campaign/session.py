@@ -102,6 +102,11 @@ class Session:
         """Return how many evaluations the relaxation of a trial in its own folder has taken."""
         return sum(len(run.energies) for run in self.relaxation_runs if run.trial == trial)
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the tensor work."""
+        return self._planner.device
+
     def planned_trials(self) -> list[Trial]:
         """Return the trials whose evaluation has not begun."""
         return self.writer.trial_records("planned")
