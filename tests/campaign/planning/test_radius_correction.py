@@ -9,10 +9,10 @@ from ase.build import fcc111
 from ase.calculators.lj import LennardJones
 from ase.collections import g2
 
-from bostruct.campaign import Campaign, session, stop
+from bostruct.campaign import Campaign, stop
 from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.log.verify import verify_log
-from bostruct.campaign.planning import radius_correction
+from bostruct.campaign.planning import radius_correction, step_planner
 from bostruct.campaign.planning.feasibility import structure_features
 from bostruct.campaign.planning.radius_correction import (
     CONTACT_RANGE,
@@ -214,7 +214,7 @@ def test_atoms_much_smaller_than_their_radii(tmp_path):
 
 def test_features_of_earlier_structures_follow_the_radii(tmp_path, monkeypatch):
     """As after an interruption, where they are computed anew."""
-    plan_step, radii = session.plan_step, []
+    plan_step, radii = step_planner.plan_step, []
 
     def planned(step, trials):
         space = step.components.space
@@ -227,7 +227,7 @@ def test_features_of_earlier_structures_follow_the_radii(tmp_path, monkeypatch):
         radii.append(float(space.atomic_radii[0]))
         return plan_step(step, trials)
 
-    monkeypatch.setattr(session, "plan_step", planned)
+    monkeypatch.setattr(step_planner, "plan_step", planned)
     campaign(0.7, 8).run(tmp_path / "run", progress=False)
     assert len(set(radii)) > 1
 
