@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         write_structures,
     )
     from bostruct.campaign.report.export_front import write_front_files
+    from bostruct.campaign.report.html.report_page import write_report
     from bostruct.campaign.report.hull_plot import plot_hull
     from bostruct.campaign.report.landscape import Landscape
     from bostruct.campaign.report.landscape_plot import plot_landscape

@@ -52,6 +52,7 @@ def report_errors(command: Callable[P, None]) -> Callable[P, None]:
 _COMMANDS: tuple[Callable[..., None], ...] = (
     campaign.run,
     campaign.show,
+    campaign.report,
     campaign.front,
     campaign.landscape,
     campaign.retry,

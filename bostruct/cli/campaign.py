@@ -1,10 +1,10 @@
-"""Commands on one campaign: run, show, front, landscape, retry, retract, trust, export, verify."""
+"""Commands on one campaign: run, show, report, front, landscape, export, verify, corrections."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -96,6 +96,35 @@ def show(
     typer.echo(text)
     if plot is not None:
         cli.plot_hull(None if summary.energy is None else summary.energy.hull, plot)
+
+
+def report(
+    folder: FolderArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="HTML", help="Page to write.", show_default="NAME-report.html"),
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the figures as single files.")
+    ] = None,
+    picture_format: Annotated[
+        Literal["svg", "png"], typer.Option("--format", help="Format of these files.")
+    ] = "svg",
+    references: ReferencesOption = None,
+    path: CampaignFileOption = None,
+) -> None:
+    """Write a report of the campaign in DIR: one HTML page that needs no network.
+
+    It has the best structures in a rotatable viewer, the figures, the failures, a methods paragraph
+    and all settings. The campaign may be running.
+    """
+    log = _with_references(_open_log(folder, path), references)
+    out = Path(f"{log.folder.name}-report.html") if out is None else out
+    written = cli.write_report(log, out, pictures, f".{picture_format}")
+    n = written.summary.n_evaluations
+    typer.echo(visible_text(f"{out}: {written.subject}, {n} evaluations"))
+    if pictures is not None:
+        typer.echo(visible_text(f"{pictures}: {len(written.figures)} figures"))
 
 
 def front(

@@ -91,6 +91,18 @@ def test_run_show_export_verify(here):
     refused(done, "must be one of a campaign with objectives, got that of one that")
 
 
+def test_report(here):
+    assert bostruct("run", "mine.py", "--dir", "out").exit_code == 0
+    done = bostruct("report", "out", "--pictures", "figures", "--format", "svg")
+    assert done.exit_code == 0, done.output
+    assert "out-report.html: Box, 6 evaluations" in done.stdout
+    assert (here / "figures" / "progress.svg").is_file()
+    done = bostruct("report", "out", "--out", "page.html", "--file", "mine.py")
+    assert "page.html: Box Cu3, 6 evaluations" in done.stdout
+    assert 'id="canvas"' in (here / "page.html").read_text()
+    refused(bostruct("report", "out", "--out", "page.png"), "`out` must be an HTML file")
+
+
 def test_front_and_retract(here):
     own = "from tests.campaign.alloys import campaign\nmine = campaign()\n"
     (here / "own.py").write_text(own)
