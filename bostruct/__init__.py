@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bostruct import uncertainty as uncertainty
     from bostruct.campaign import Campaign as Campaign
     from bostruct.campaign import FinalRelaxation as FinalRelaxation
+    from bostruct.campaign import engines as engines
     from bostruct.campaign import stop as stop
     from bostruct.objectives import Constraint as Constraint
     from bostruct.objectives import Objective as Objective

@@ -115,6 +115,17 @@ def check_count(name: str, value: int, minimum: int = 1, hint: str = "") -> int:
     return value
 
 
+def check_flag(name: str, value: bool) -> bool:
+    """Return `value` if it is True or False.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise InputError(error_message(name, "be True or False", repr(value)))
+    return value
+
+
 def check_choice(
     name: str, value: Choice, allowed: Collection[Choice], alternative: str = ""
 ) -> Choice:

@@ -51,6 +51,13 @@ def test_check_fraction(value):
     assert errors.check_fraction("x", 0.5) == 0.5
 
 
+@pytest.mark.parametrize("value", [0, 1, "yes", None])
+def test_check_flag(value):
+    with pytest.raises(errors.InputError, match="`x` must be True or False, got"):
+        errors.check_flag("x", value)
+    assert errors.check_flag("x", False) is False
+
+
 def test_check_choice():
     with pytest.raises(errors.InputError, match="`x` must be one of a, b, got 'c'"):
         errors.check_choice("x", "c", ("a", "b"))

@@ -70,10 +70,10 @@ def test_example_runs(path, here, capsys):
 
 @pytest.mark.parametrize("path", CAMPAIGNS, ids=lambda path: path.stem)
 def test_campaign_file_runs(path, here):
-    """A few evaluations, as `bostruct run` makes them; refused without the package they need."""
+    """Two evaluations, as `bostruct run` makes them; refused without the package they need."""
     if path.stem.endswith("nwchem") and which("nwchem") is None:
         pytest.skip("needs the program nwchem")
-    command = ["run", str(path), "--dir", "runs/campaign", "--evaluations", "3"]
+    command = ["run", str(path), "--dir", "runs/campaign", "--evaluations", "2"]
     run = CliRunner().invoke(typer_app, command)
     needed = PACKAGES.get(path.stem.rpartition("_")[2])
     if needed and find_spec(needed) is None:
@@ -81,4 +81,4 @@ def test_campaign_file_runs(path, here):
         assert "which is not installed" in run.stderr
         return
     assert run.exit_code == 0, run.output
-    assert len(Log(here / "runs" / "campaign").trials("done")) == 3
+    assert len(Log(here / "runs" / "campaign").trials("done")) == 2

@@ -198,6 +198,7 @@ print(json.dumps(sorted(after - before - sys.stdlib_module_names)))
     assert {name for name in new if not name.startswith("_")} <= ALLOWED
 
 
+@pytest.mark.slow
 def test_import_takes_no_longer_than_its_dependencies(tmp_path):
     """The best of a few tries, as the machine may be busy."""
     shares = []

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bostruct.campaign.report.assessment import EnergyDifference as EnergyDifference
     from bostruct.campaign.report.assessment import RankedStructure as RankedStructure
     from bostruct.campaign.report.assessment import UnevaluatedCandidate as UnevaluatedCandidate
+    from bostruct.campaign.retry_policy import RetryPolicy as RetryPolicy
     from bostruct.campaign.stop import Evaluations as Evaluations
     from bostruct.runtime.executors import InProcess as InProcess
     from bostruct.runtime.executors import Workers as Workers

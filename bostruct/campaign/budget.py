@@ -26,12 +26,19 @@ class Budget:
     remaining: int | None
     is_relaxation_due: bool = False
 
+    def of_search(self) -> Budget:
+        """Return the budget of a search that leaves the final relaxation to be run apart."""
+        if self.reason is None and not self.is_relaxation_due:
+            return self
+        return Budget(self.reason or "what is left being kept for the final relaxation", 0)
+
 
 def remaining_budget(
     stop: StoppingCriterion,
     progress: Progress,
     final_relaxation: FinalRelaxation | None,
     evaluation_seconds: Callable[[], float],
+    n_open: int = 0,
 ) -> Budget:
     """Return the remaining budget.
 
@@ -40,13 +47,15 @@ def remaining_budget(
         progress: Progress of the run.
         final_relaxation: Relaxation after the search, if any.
         evaluation_seconds: Function that gives the typical wall time of an evaluation, s.
+        n_open: Number of trials of the search that will still use a part of the budget.
     """
     reason, remaining = stop.reason(progress), stop.remaining(progress)
     if final_relaxation is None:
         return Budget(reason, remaining)
     seconds, most = progress.seconds, final_relaxation.max_evaluations
     total = len(progress.energies) + (remaining or 0)
-    is_due = remaining is not None and remaining <= min(most, total // RELAXATION_BUDGET_DIVISOR)
+    reserved_evaluations = min(most, total // RELAXATION_BUDGET_DIVISOR)
+    is_due = remaining is not None and remaining - n_open <= reserved_evaluations
     reserved = min(most * evaluation_seconds(), seconds / (RELAXATION_BUDGET_DIVISOR - 1))
     is_due = is_due or stop.reason(Progress(seconds=seconds + reserved)) is not None
     if stop.reason(Progress(seconds=seconds)) is not None:

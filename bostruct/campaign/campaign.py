@@ -6,6 +6,7 @@ wherever a process is killed, the next start continues as if nothing had happene
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self, final, get_args
 
 from bostruct.acquisition import Acquisition
+from bostruct.campaign.analysis.minima import ROOM_TEMPERATURE, Minima
 from bostruct.campaign.components import (
     CampaignComponents,
     CandidateSearch,
@@ -24,6 +26,7 @@ from bostruct.campaign.components import (
     default_surrogate,
     make_optimization_config,
 )
+from bostruct.campaign.engines.dask_workers import DaskWorkers
 from bostruct.campaign.initial_structures import (
     MIN_ENERGIES,
     StructuresLike,
@@ -35,19 +38,26 @@ from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import check_writable, has_campaign
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.loop import run_loop, shutdown_on_exit
+from bostruct.campaign.planning.replanning import replan_step
+from bostruct.campaign.planning.step_planner import StepPlanner
 from bostruct.campaign.progress import ProgressLine
-from bostruct.campaign.records import Trial
+from bostruct.campaign.records import PlannedStep, Trial
 from bostruct.campaign.reference_entries import space_references
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, check_final_relaxation
+from bostruct.campaign.relaxation.separate_relaxation import SeparateRelaxation, StartEvaluated
+from bostruct.campaign.retry_policy import AT_ONCE, RetryPolicy
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations, StoppingCriterion
 from bostruct.errors import (
     ExecutorError,
     InputError,
+    LockedError,
     LogError,
     MismatchError,
     check_choice,
     check_count,
+    check_flag,
+    check_instance,
     error_message,
 )
 from bostruct.evaluators import Evaluation, Evaluator, Failure
@@ -62,6 +72,9 @@ from bostruct.runtime.main_guard import check_main_guard, imports_main
 from bostruct.spaces import Space
 from bostruct.structures.energy_labels import EnergyLabels
 from bostruct.surrogates import Surrogate
+
+LOCK_POLL_SECONDS = 0.05
+"""Time between two looks at a folder that another process has open, s."""
 
 MAX_SEED = 2**63 - 1
 """Largest integer of SQLite."""
@@ -96,8 +109,14 @@ class Campaign:
             `initial_structures` lack of two energies; with objectives, of two more than twice
             the number of elements. Where compositions vary, ends of the hull without an energy
             come first, in addition.
-        batch_size: Number of structures selected in a step.
+        batch_size: Number of structures selected in a step, or in an asynchronous campaign of
+            those that have no result yet.
+        asynchronous: True plans anew after each result, with the other structures pending, so that
+            no worker waits for the slowest; False plans when all results of a step are known.
         final_relaxation: Relaxation of the best structures with the evaluator at the end of `run`.
+        retries: Retries of failed evaluations; no part of the identity. By default a retryable
+            failure is repeated once, at once, and in an asynchronous campaign lost evaluations too,
+            see `RetryPolicy`.
         keep: Working folders of evaluations that stay on disk: "failed", "all" or "none"; no part
             of the identity.
         executor: Executor of the evaluations; no part of the identity. This process by default;
@@ -132,9 +151,11 @@ class Campaign:
         stress_key: str | None = None,
         n_initial: int | None = None,
         batch_size: int = 1,
+        asynchronous: bool = False,
         final_relaxation: FinalRelaxation | None = None,
         executor: Executor | None = None,
         keep: KeepFolders = "failed",
+        retries: RetryPolicy | None = None,
         objectives: Sequence[Objective] | None = None,
         constraints: Sequence[Constraint] | None = None,
         references: object = None,
@@ -152,6 +173,7 @@ class Campaign:
             final_relaxation=check_final_relaxation(final_relaxation, evaluator),
             optimization_config=config,
             references=None if references is None else space_references(references, space),
+            asynchronous=check_flag("asynchronous", asynchronous),
         )
         hull = components.initial_hull
         if hull is not None and n_initial is None:
@@ -174,6 +196,9 @@ class Campaign:
             )
         self.components = components
         self.executor = check_executor(executor)
+        if retries is not None:
+            check_instance("retries", retries, RetryPolicy, "Such as RetryPolicy(lost=2).")
+        self.retries = retries or (RetryPolicy() if asynchronous else AT_ONCE)
         self.keep = check_choice("keep", keep, get_args(KeepFolders))
         self._stop = check_stop(Evaluations(100) if stop is None else stop, config, space)
         self._session: Session | None = None
@@ -268,18 +293,23 @@ class Campaign:
             )
         return components
 
-    def open(self, folder: str | Path, seed: int = 0, device: str = "auto") -> Self:
+    def open(
+        self, folder: str | Path, seed: int = 0, device: str = "auto", *, wait: float = 0.0
+    ) -> Self:
         """Open the run folder for `ask` and `tell`; use it in a `with` statement.
 
         Args:
             folder: Run folder, created if it does not exist.
             seed: Seed of the random numbers, part of the campaign's identity.
             device: Device of the tensor work: auto, cpu or cuda.
+            wait: Longest time, s, to wait for another process that has the folder open.
 
         Raises:
             LockedError: another process writes there.
             BostructError: the folder is refused as by `validate`.
         """
+        if not wait >= 0:
+            raise InputError(error_message("wait", "be at least 0", wait, "In seconds."))
         if self._session is not None:
             value = f"open in {self._folder}"
             raise LogError(error_message("campaign", "be closed before it is opened", value))
@@ -288,17 +318,25 @@ class Campaign:
         if self.validate(folder, seed, device):
             components = components.with_region_of(Log(folder).description)
         torch_device = resolve_device(device)
-        writer = LogWriter(
-            folder,
-            components.description(),
-            seed,
-            space=components.space,
-            surrogate=self.surrogate,
-            device=str(torch_device),
-        )
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                writer = LogWriter(
+                    folder,
+                    components.description(),
+                    seed,
+                    space=components.space,
+                    surrogate=self.surrogate,
+                    device=str(torch_device),
+                )
+                break
+            except LockedError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(LOCK_POLL_SECONDS)
         try:
             components = self._check_same_campaign(writer, seed)  # another process may be faster
-            self._session = Session(components, writer, torch_device)
+            self._session = Session(components, writer, torch_device, self.retries)
         except BaseException as error:
             is_mismatch = isinstance(error, MismatchError)
             writer.close("failed", "another campaign" if is_mismatch else "could not be opened")
@@ -356,6 +394,27 @@ class Campaign:
             log = Log(folder, components.space, self.surrogate)
         return log
 
+    def replan(self, folder: str | Path, step: int, device: str = "auto") -> PlannedStep:
+        """Return what a step of the log selects when it is planned again, from what was known then.
+
+        With the same versions and machine these are the structures that the log holds, to the last
+        bit. Nothing is written.
+
+        Args:
+            folder: Run folder.
+            step: Number of the step.
+            device: Device of the tensor work: auto, cpu or cuda.
+
+        Raises:
+            InputError: there is no such step, or it holds initial data or relaxes.
+            LogError: the folder holds no campaign.
+            MismatchError: the folder holds another campaign.
+        """
+        log = self.read(folder)
+        components = self._check_same_campaign(log, None)
+        planner = StepPlanner(components, log.seed, resolve_device(device))
+        return replan_step(log, step, planner)
+
     @property
     def _open_session(self) -> Session:
         if self._session is None:
@@ -368,15 +427,18 @@ class Campaign:
         Trials that an interrupted session did not finish come first, then the rest of the last
         step; only then a new step is planned. So fewer than `q` may be returned, never none.
 
+        An asynchronous campaign plans as many as are missing, with those pending that were asked
+        for in this session or an earlier one and have no result yet. By default these and the new
+        ones together are `batch_size`, so that none is returned where as many are pending.
+
         Args:
             q: Maximum number of trials, the campaign's batch size by default.
 
         Raises:
             ExhaustedError: every structure found in the space has been evaluated.
         """
-        count = self.components.batch_size if q is None else check_count("q", q)
-        queue = self._open_session.planned_trials() or self._open_session.plan_step(count)
-        return self._open_session.start_evaluations(queue[:count])
+        session, count = self._open_session, None if q is None else check_count("q", q)
+        return session.start_evaluations(session.trials_to_ask(count))
 
     def tell(self, trial: Trial | str, result: Evaluation | Failure) -> None:
         """Record the result of a trial; it is on disk when this returns.
@@ -475,7 +537,9 @@ class Campaign:
             KeyboardInterrupt: Ctrl-C or SIGTERM; the next run goes on.
         """
         executor = check_executor(executor) or self.executor or InProcess()
-        check_main_guard(isinstance(executor, Workers) or imports_main(executor))
+        starts_processes = isinstance(executor, DaskWorkers) and executor.starts_processes
+        starts_processes = starts_processes or isinstance(executor, Workers)
+        check_main_guard(starts_processes or imports_main(executor))
         stop = self.stop if stop is None else stop
         check_stop(stop, self.components.optimization_config, self.space)
         with (
@@ -484,9 +548,72 @@ class Campaign:
             shutdown_on_exit(executor),
             ProgressLine(progress) as line,
         ):
-            reason = run_loop(self._open_session, executor, stop, line, self.keep)
+            session, start = self._open_session, time.monotonic()
+            reason = run_loop(session, executor, stop, line, self.keep)
+            settings = self.components.final_relaxation
+            if settings is not None and session.relaxes_separately:
+                relaxation = SeparateRelaxation(session, settings, executor, line, self.keep)
+                relaxation.relax_best(stop, start)
             self.close("finished", reason)
         return self.log
+
+    def relax_minima(
+        self,
+        folder: str | Path,
+        energy_window: float | None = None,
+        temperature: float = ROOM_TEMPERATURE,
+        *,
+        rmsd_threshold: float | None = None,
+        device: str = "auto",
+        executor: Executor | None = None,
+        progress: bool | None = None,
+    ) -> Minima:
+        """Relax all minima of low energy with the evaluator; again, resume.
+
+        Each is a campaign of its own in the folder `relaxations` of the run folder, from which the
+        search learns nothing; minima of the model that were not evaluated are so first. Tolerance
+        and number of steps are those of `final_relaxation`, or its defaults.
+
+        Args:
+            folder: Run folder of the campaign.
+            energy_window: Highest energy of a minimum above the lowest one, eV; 10 kT by default.
+            temperature: Temperature of the Boltzmann weights, K.
+            rmsd_threshold: RMSD of heavy atoms, Å, up to which conformers of one molecule are one.
+            device: Device of the tensor work: auto, cpu or cuda.
+            executor: Executor of the evaluations instead of the campaign's own.
+            progress: False to show no progress on stderr.
+
+        Returns:
+            Minima after the relaxations.
+
+        Raises:
+            InputError: an argument is out of range, or the campaign does not minimize one energy.
+            BostructError: the folder is refused as by `open`, or holds no energy.
+            EvaluationError: evaluations fail one after the other.
+        """
+        executor = check_executor(executor) or self.executor or InProcess()
+        check_main_guard(isinstance(executor, Workers) or imports_main(executor))
+        limits = (energy_window, temperature, rmsd_threshold)
+        settings = self.components.final_relaxation or FinalRelaxation()
+        check_final_relaxation(settings, self.evaluator)
+        seed = Log(folder).seed
+        with (
+            interruptible(),
+            self.open(folder, seed, device),
+            shutdown_on_exit(executor),
+            ProgressLine(progress) as line,
+        ):
+            session = self._open_session
+            relaxation = SeparateRelaxation(session, settings, executor, line, self.keep)
+            waiting = [m for m in Minima.from_log(self.log, *limits).minima if not m.is_relaxed]
+            for minimum in waiting:
+                number, run = minimum.trial, minimum.run
+                trial = None if number is None else session.writer.read_trial(number)
+                earlier = None if run is None else run.folder
+                relaxation.relax(minimum.X, trial, StartEvaluated(), earlier)
+            session.record_relaxations()
+            self.close("finished", f"{len(waiting)} minima relaxed")
+        return Minima.from_log(self.log, *limits)
 
 
 def _status_after(error_type: type[BaseException], error: object) -> tuple[str, str]:

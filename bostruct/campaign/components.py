@@ -112,6 +112,7 @@ class CampaignComponents:
         final_relaxation: The relaxation of the best structures at the end.
         optimization_config: Objectives and constraints; None for a low energy.
         references: Phases of known enthalpy that belong to the convex hull.
+        asynchronous: Plan as soon as fewer than `batch_size` structures have no result yet.
     """
 
     space: Space
@@ -125,6 +126,7 @@ class CampaignComponents:
     final_relaxation: FinalRelaxation | None = None
     optimization_config: OptimizationConfig | None = None
     references: ReferenceEntries | None = None
+    asynchronous: bool = False
 
     def __post_init__(self) -> None:
         for name, method in REQUIRED_METHODS.items():
@@ -148,6 +150,8 @@ class CampaignComponents:
                 way_out = "It relaxes structures of low energy, which is another goal."
                 got = "a FinalRelaxation"
                 raise InputError(error_message("final_relaxation", condition, got, way_out))
+        if self.asynchronous and self.final_relaxation is not None:
+            check_relaxes_at_the_end(self.final_relaxation)
         if self.final_relaxation is not None and discrete:
             condition = "be None where a space has only certain structures"
             way_out = "Relaxed, they are no longer members; relax them afterwards."
@@ -186,7 +190,21 @@ class CampaignComponents:
             component = getattr(self, name)
             if component is not None:
                 components[name] = component.description()
+        if self.asynchronous:
+            components["asynchronous"] = True
         return components
+
+
+def check_relaxes_at_the_end(final_relaxation: FinalRelaxation) -> None:
+    """Refuse relaxations in the middle of an asynchronous campaign.
+
+    Raises:
+        InputError: There is an interval.
+    """
+    if final_relaxation.interval is not None:
+        condition = "be None in an asynchronous campaign"
+        way_out = "A relaxation goes one structure at a time: all other workers would wait for it."
+        raise InputError(error_message("interval", condition, final_relaxation.interval, way_out))
 
 
 def _check_list(name: str, values: object, kind: type, example: str) -> None:

@@ -70,13 +70,16 @@ class ProgressLine:
         has_no_lowest = progress.front_history is not None or progress.has_hull
         self._energies = None if has_no_lowest else [e for e in energies if e is not None]
 
-    def add_result(self, trial: Trial, result: Evaluation | Failure, doubt: str = "") -> None:
+    def add_result(
+        self, trial: Trial, result: Evaluation | Failure, doubt: str = "", is_retried: bool = False
+    ) -> None:
         """Show the result of a trial, where there is no terminal.
 
         Args:
             trial: Trial before its evaluation.
             result: Result of the evaluation.
             doubt: Reason for which the result is doubted; "" without a doubt.
+            is_retried: True for a failure after which there is another attempt.
         """
         self._n_evaluations += 1
         energy = enthalpy_of(result) if isinstance(result, Evaluation) and not doubt else None
@@ -84,7 +87,8 @@ class ProgressLine:
             self._energies.append(energy)
         if self._log is None:
             return
-        text = result_text(trial, result, min(self._energies or (), default=None), doubt)
+        lowest = min(self._energies or (), default=None)
+        text = result_text(trial, result, lowest, doubt, is_retried)
         print(
             visible_text(f"evaluation {self._n_evaluations}, {text}"),
             file=self._log.file,
@@ -93,7 +97,11 @@ class ProgressLine:
 
 
 def result_text(
-    trial: Trial, result: Evaluation | Failure, lowest_energy: float | None, doubt: str = ""
+    trial: Trial,
+    result: Evaluation | Failure,
+    lowest_energy: float | None,
+    doubt: str = "",
+    is_retried: bool = False,
 ) -> str:
     """Return the text of one result.
 
@@ -102,10 +110,11 @@ def result_text(
         result: Result of the evaluation.
         lowest_energy: Lowest energy or enthalpy so far, eV; None without one.
         doubt: Reason for which the result is doubted; "" without a doubt.
+        is_retried: True for a failure after which there is another attempt.
     """
     text = f"trial {trial.number}, "
     if isinstance(result, Failure):
-        again = "failed, evaluated again" if result.retryable and not trial.retryable else "failed"
+        again = "failed, evaluated again" if is_retried else "failed"
         text += f"{again}: {result.reason}"
     else:
         values = [] if result.energy is None else [f"{result.energy:.6f} eV"]

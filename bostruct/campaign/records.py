@@ -217,6 +217,8 @@ class Step:
         file: Name of the posterior file in the folder `posteriors`; "" without a surrogate.
         sha256: Digest of the posterior file.
         effort: Search effort, see `search_effort`.
+        pending_trials: Numbers of the trials without a result when the step was planned. All others
+            before it had one, so that the step can be planned again, see `Campaign.replan`.
     """
 
     number: int
@@ -227,6 +229,7 @@ class Step:
     file: str = ""
     sha256: str = ""
     effort: int = 0
+    pending_trials: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -317,8 +320,13 @@ def trial_from_row(
     )
 
 
-def step_from_row(row: sqlite3.Row) -> Step:
-    """Return a row of `bostruct_step` joined with its posterior as a value."""
+def step_from_row(row: sqlite3.Row, pending_trials: str = "[]") -> Step:
+    """Return a row of `bostruct_step` joined with its posterior as a value.
+
+    Args:
+        row: The row.
+        pending_trials: The pending trials from `bostruct_pending`.
+    """
     name = f"step {row['number']}"
     return Step(
         number=row["number"],
@@ -331,6 +339,7 @@ def step_from_row(row: sqlite3.Row) -> Step:
         file=row["file"] or "",
         sha256=row["sha256"] or "",
         effort=row["effort"],
+        pending_trials=NumberRanges(pending_trials),
     )
 
 
@@ -353,6 +362,7 @@ class PlannedStep:
         effort: Search effort, see `search_effort`.
         results: Results of the trials of initial data.
         outcome_predictions: Predictions of each trial's outcomes.
+        pending_trials: Numbers of the trials without a result.
     """
 
     step: int
@@ -369,6 +379,7 @@ class PlannedStep:
     effort: int = 0
     results: Sequence[Evaluation | Failure] = ()
     outcome_predictions: Sequence[tuple[OutcomePrediction, ...]] = ()
+    pending_trials: Sequence[int] = ()
 
 
 def training_structures(trials: list[Trial], space: Space) -> Structures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -18,7 +19,7 @@ from typing import Self, final
 from bostruct.campaign.records import Trial
 from bostruct.errors import ExecutorError
 from bostruct.evaluators import Evaluation, EvaluationContext, Evaluator, Failure, evaluate
-from bostruct.evaluators.base import with_output
+from bostruct.evaluators.base import FailureCause, with_output
 from bostruct.evaluators.evaluation_context import KeepFolders, newest_folder, remove_working_folder
 from bostruct.evaluators.program_output import last_output
 from bostruct.runtime.executors import (
@@ -127,13 +128,18 @@ class RunningEvaluations:
         except Exception:  # noqa: BLE001 - no main guard, or what cannot be pickled
             return None
 
-    def wait(self) -> list[tuple[Trial, Result]]:
+    def wait(self, timeout: float | None = None) -> list[tuple[Trial, Result]]:
         """Wait for evaluations; return them with their results in the order of the trials.
+
+        Args:
+            timeout: Longest time to wait, s, after which none may be returned; None for no limit.
 
         Raises:
             ExecutorError: the executor is broken and cannot be replaced.
         """
-        done, _ = wait(self._trials, return_when=FIRST_COMPLETED)
+        if not self._trials:
+            time.sleep(timeout or 0.0)
+        done, _ = wait(self._trials, timeout, return_when=FIRST_COMPLETED)
         broken = next((e for e in map(_error, done) if isinstance(e, BrokenExecutor)), None)
         if broken is not None:
             results = {future for future in done if not isinstance(_error(future), BrokenExecutor)}
@@ -169,7 +175,9 @@ class RunningEvaluations:
         folder = None if context.folder is None else newest_folder(context.folder)
         outputs = [] if is_retryable else filter(None, [last_output(folder)])
         remove_working_folder(EvaluationContext(context.trial, folder=folder), True, self._keep)
-        return with_output(Failure(reason or str(error), retryable=is_retryable), *outputs)
+        cause: FailureCause = "time limit" if isinstance(error, TimeoutError) else "lost"
+        failure = Failure(reason or str(error), retryable=is_retryable, cause=cause)
+        return with_output(failure, *outputs)
 
     def _replace_executor(self, error: BaseException) -> None:
         """Take a new executor in place of a broken one.

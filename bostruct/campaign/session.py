@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from statistics import median
 from typing import final
@@ -31,22 +31,20 @@ from bostruct.campaign.log.retry import failed_trials
 from bostruct.campaign.log.run_folder import evaluation_folder
 from bostruct.campaign.log.trust import check_doubted
 from bostruct.campaign.log.writer import LogWriter
-from bostruct.campaign.planning.acquisition_context import recalibrations
-from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling, adapt_kappa_factor
 from bostruct.campaign.planning.force_consistency import contradiction_at_step
 from bostruct.campaign.planning.radius_correction import (
-    add_to_lowest,
-    correct_radii,
     logged_radius_factors,
     with_radius_factors,
 )
-from bostruct.campaign.planning.search_effort import choose_effort
-from bostruct.campaign.planning.step import initial_data_step, plan_step
-from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.planning.step import initial_data_step
+from bostruct.campaign.planning.step_planner import StepPlanner
 from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import FINISHED_STATES, OPEN_STATES, PlannedStep, Trial
+from bostruct.campaign.relaxation.all_atoms import relaxes_in_other_space
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missing_forces_message
+from bostruct.campaign.relaxation.relaxation_run import RelaxationRun, read_relaxation_runs
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
+from bostruct.campaign.retry_policy import AT_ONCE, RetryPolicy
 from bostruct.campaign.stop import Progress, StoppingCriterion, consecutive_failures_reason
 from bostruct.errors import ExhaustedError, InputError, error_message
 from bostruct.evaluators import Evaluation, EvaluationContext, Failure
@@ -71,16 +69,19 @@ class Session:
     """Campaign opened for writing in one run folder by one process."""
 
     def __init__(
-        self, components: CampaignComponents, writer: LogWriter, device: torch.device
+        self,
+        components: CampaignComponents,
+        writer: LogWriter,
+        device: torch.device,
+        retries: RetryPolicy = AT_ONCE,
     ) -> None:
         self.components = components
         self.writer = writer
-        self.device = device
-        self._columns = TrialColumns()
-        self._radius_factors: Mapping[str, float] = {}  # of `_columns`
+        self._retries = retries
+        self._retry_times: dict[int, float] = {}  # of trials, on the monotonic clock
+        self._planner = StepPlanner(components, writer.seed, device)
         # By the number of later evaluations: each of these fronts moves on with the campaign.
         self._front_columns: defaultdict[int, TrialColumns] = defaultdict(TrialColumns)
-        self._started_trials: set[int] = set()  # of this session
         self._n_consecutive_failures = 0  # since the last result of this session
         self._has_warned = False
         data = components.initial_data
@@ -89,11 +90,75 @@ class Session:
         minimizes_energy = components.optimization_config is None
         surrogate = components.surrogate if minimizes_energy else None
         self._doubts = DoubtScreen(writer, components.space, surrogate)
+        self.relaxation_runs: list[RelaxationRun] = read_relaxation_runs(writer.folder)
+
+    @property
+    def relaxes_separately(self) -> bool:
+        """True if the final relaxation moves other coordinates than those of the space."""
+        components = self.components
+        return components.final_relaxation is not None and relaxes_in_other_space(components.space)
+
+    def n_separate_evaluations(self, trial: int) -> int:
+        """Return how many evaluations the relaxation of a trial in its own folder has taken."""
+        return sum(len(run.energies) for run in self.relaxation_runs if run.trial == trial)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the tensor work."""
+        return self._planner.device
 
     def planned_trials(self) -> list[Trial]:
-        """Return the trials that are planned and not started in this session."""
-        trials = self.writer.trial_records(*OPEN_STATES)
-        return [trial for trial in trials if trial.number not in self._started_trials]
+        """Return the trials whose evaluation has not begun."""
+        return self.writer.trial_records("planned")
+
+    def ready_trials(self) -> list[Trial]:
+        """Return the planned trials that no delay of a retry keeps."""
+        now = time.monotonic()
+        return [t for t in self.planned_trials() if self._retry_times.get(t.number, now) <= now]
+
+    @property
+    def seconds_to_retry(self) -> float | None:
+        """Time until the next retry may begin, s; None where none waits."""
+        planned = (self._retry_times.get(trial.number) for trial in self.planned_trials())
+        now = time.monotonic()
+        return min((at - now for at in planned if at is not None and at > now), default=None)
+
+    @property
+    def n_open(self) -> int:
+        """Number of trials without a result, planned or under evaluation."""
+        return len(self.writer.trial_records(*OPEN_STATES))
+
+    def trials_to_ask(self, q: int | None) -> list[Trial]:
+        """Return the trials that `Campaign.ask` hands out, planned where there are too few."""
+        count, queue = self.components.batch_size if q is None else q, self.planned_trials()
+        if not self.components.asynchronous:
+            return (queue or self.plan_step(count))[:count]
+        if q is None:
+            count = max(count - len(self.writer.trial_records("running")), 0)
+        if len(queue) < count:
+            queue = self.plan_trials(count - len(queue))
+        return queue[:count]
+
+    def plan_trials(self, n: int) -> list[Trial]:
+        """Plan `n` more trials, or as many as there are; return all that are planned.
+
+        In an asynchronous campaign the first step, which has a number of trials of its own, is
+        followed by others where that is too small.
+
+        Raises:
+            ExhaustedError: every structure found in the space has been evaluated.
+        """
+        n_wanted = n + len(self.planned_trials())
+        while (n_missing := n_wanted - len(self.planned_trials())) > 0:
+            try:
+                self.plan_step(n_missing)
+            except ExhaustedError:
+                if self.components.asynchronous and self.n_open:
+                    break  # a failure may leave some
+                raise
+            if not self.components.asynchronous:
+                break
+        return self.planned_trials()
 
     def plan_step(self, q: int) -> list[Trial]:
         """Plan the next step, record it, and return its trials.
@@ -102,24 +167,7 @@ class Session:
             ExhaustedError: every structure found in the space has been evaluated.
         """
         steps, trials = self.writer.steps(), self.writer.trial_records()
-        is_adaptive = isinstance(self.components.acquisition, SupportsKappaScaling)
-        lowest: tuple[Trial, ...] = self._columns.fold("lowest", trials, add_to_lowest, ())
-        radius_factors = correct_radii(self.components.space, lowest, logged_radius_factors(steps))
-        context = StepContext(
-            self._with_radius_factors(radius_factors),
-            self.writer.seed,
-            self.device,
-            number=len(steps),
-            q=q,
-            effort=choose_effort(self.components.search, trials, steps),
-            kappa_factor=adapt_kappa_factor(trials, self._columns, self.components.initial_hull)
-            if is_adaptive
-            else 1.0,
-            radius_factors=radius_factors,
-            recalibrations=recalibrations(self.components, trials, self._columns),
-            columns=self._columns_with_radii(radius_factors),
-        )
-        planned = plan_step(context, trials)
+        planned = self._planner.plan(steps, trials, q)
         if len(planned.X) == 0:
             n_failed = sum(trial.state == "failed" for trial in trials)
             hint = f" {n_failed} failed: `retry` evaluates them again." if n_failed else ""
@@ -130,20 +178,6 @@ class Session:
         trials = self.writer.write_step(planned)
         self._warn_of_contradiction(planned)
         return trials
-
-    def _with_radius_factors(self, factors: Mapping[str, float]) -> CampaignComponents:
-        """Return the components with the radii of the space multiplied."""
-        space = with_radius_factors(self.components.space, factors)
-        return replace(self.components, space=space) if factors else self.components
-
-    def _columns_with_radii(self, factors: Mapping[str, float]) -> TrialColumns:
-        """Return the columns of the trials, begun anew where the radii are others.
-
-        Duplicates and features of structures depend on these, too.
-        """
-        if factors != self._radius_factors:
-            self._columns, self._radius_factors = TrialColumns(), dict(factors)
-        return self._columns
 
     def _warn_of_contradiction(self, planned: PlannedStep) -> None:
         """Warn, once in a session, that the forces contradict the energies."""
@@ -197,7 +231,10 @@ class Session:
 
     def record_relaxations(self) -> None:
         """Record the progress of the final relaxation, at the end of a run."""
-        if self.components.final_relaxation is not None:
+        if self.relaxes_separately:
+            found = (run.report_of_search() for run in self.relaxation_runs)
+            self.writer.write_relaxation_report([report for report in found if report])
+        elif self.components.final_relaxation is not None:
             queue = self._relaxation_queue(self.components.final_relaxation)
             self.writer.write_relaxation_report(queue.reports())
 
@@ -223,7 +260,7 @@ class Session:
     def _relaxation_queue(self, final_relaxation: FinalRelaxation) -> RelaxationQueue:
         steps, trials = self.writer.steps(), self.writer.trial_records()
         factors = logged_radius_factors(steps)
-        columns = self._columns_with_radii(factors)
+        columns = self._planner.columns_with_radii(factors)
         space = with_radius_factors(self.components.space, factors)
         references = self.components.references
         return RelaxationQueue(final_relaxation, space, steps, trials, columns, references)
@@ -231,7 +268,6 @@ class Session:
     def start_evaluations(self, trials: Sequence[Trial]) -> list[Trial]:
         """Record that evaluations begin; return the trials with structures."""
         self.writer.mark_running(trials)
-        self._started_trials.update(trial.number for trial in trials)
         return self.writer.with_structures(trials)
 
     def evaluation_context(self, trial: Trial) -> EvaluationContext:
@@ -246,8 +282,11 @@ class Session:
         """Begin a run of the loop.
 
         Trials whose failures in a row ended the last run are planned again, each of them once: the
-        cause was hardly their structures, and may be repaired.
+        cause was hardly their structures, and may be repaired. In an asynchronous campaign trials
+        that another session has begun are taken back from it.
         """
+        if self.components.asynchronous:
+            self.writer.resume_trials()
         again = self._failures_in_a_row()
         streak = Progress(n_consecutive_failures=len(again))
         if consecutive_failures_reason(stop, streak) or self.has_only_failures():
@@ -284,10 +323,13 @@ class Session:
             "`stop.ConsecutiveFailures(n)` in the stopping criterion sets how many are too many."
         )
 
+    def is_retried(self, trial: Trial) -> bool:
+        """Return whether a trial is planned again after a failure."""
+        return self._find_trial(trial).state == "planned"
+
     def put_back(self, trials: Sequence[Trial]) -> None:
         """Record that evaluations were not begun after all."""
         self.writer.mark_planned(trials)
-        self._started_trials.difference_update(trial.number for trial in trials)
 
     def retry(self, trials: Sequence[Trial | int | str] | None) -> list[Trial]:
         """Plan failed trials again."""
@@ -296,14 +338,12 @@ class Session:
             numbers = [t if isinstance(t, int) else self._find_trial(t).number for t in trials]
         failed = failed_trials(self.writer, numbers)
         self.writer.mark_asked_again(failed, "asked by the user")
-        self._started_trials.difference_update(trial.number for trial in failed)
         planned = {trial.number: trial for trial in self.writer.trials("planned")}
         return [planned[trial.number] for trial in failed]
 
     def tell_death(self, trial: Trial, reason: str) -> None:
         """Record that a process died which may have evaluated a trial; it is evaluated again."""
         self.writer.mark_death(trial, reason)
-        self._started_trials.discard(trial.number)
 
     def tell(self, trial: Trial | str, result: Evaluation | Failure) -> Evaluation | Failure:
         """Record the result of a trial; return it as it was recorded."""
@@ -322,9 +362,9 @@ class Session:
         if isinstance(result, Evaluation):
             result = with_pressure_energy(result, self.components.space, trial.X)
             self._n_consecutive_failures = 0
-        elif result.retryable and not trial.retryable:
+        elif (retry := self.writer.n_retries(trial) + 1) <= self._retries.n_retries(result):
             self.writer.mark_retry(trial, result)
-            self._started_trials.discard(trial.number)
+            self._retry_times[trial.number] = time.monotonic() + self._retries.delay_before(retry)
             return result
         else:
             self._n_consecutive_failures += 1
@@ -363,39 +403,43 @@ class Session:
         if self.writer.step_numbers("initial_data"):
             done = self.writer.trial_records("done")
             initial = [t.enthalpy for t in done if t.is_initial_data and t.is_known]
-        energies = self._columns.each("known energy", evaluated, _known_energy)
+        energies = self._planner.columns.each("known energy", evaluated, _known_energy)
         first_hull = self.components.initial_hull
         if first_hull is not None:
             given = [t for t in self.writer.trial_records("done") if t.is_initial_data]
             hull = functools.reduce(add_to_hull, given, first_hull)
             initial = [hull.mean_energy if hull.is_complete else None]
-            energies = self._columns.cached(
+            energies = self._planner.columns.cached(
                 ("mean hull", len(given)), evaluated, lambda: mean_hull_history(evaluated, hull)
             )
         relaxation_steps = self.writer.step_numbers("relaxation")
         model_steps = self.writer.step_numbers("model")
+        apart = [energy for run in self.relaxation_runs for energy in run.energies]
+        n = len(evaluated)
         return Progress(
-            energies=tuple(energies),
+            energies=(*energies, *apart),
             seconds=seconds,
             relaxation_indices=frozenset(
                 [i for i, trial in enumerate(evaluated) if trial.step in relaxation_steps]
                 if relaxation_steps
                 else ()
-            ),
+            ).union(range(n, n + len(apart))),
             lowest_initial_energy=min((e for e in initial if e is not None), default=None),
             n_model_evaluations=sum(
-                self._columns.each("model step", evaluated, lambda trial: trial.step in model_steps)
+                self._planner.columns.each(
+                    "model step", evaluated, lambda trial: trial.step in model_steps
+                )
             ),
             front_history=self._front_history(),
             n_consecutive_failures=self._n_consecutive_failures,
-            n_failed=sum(self._columns.each("is failed", evaluated, _is_failed)),
+            n_failed=sum(self._planner.columns.each("is failed", evaluated, _is_failed)),
             has_hull=first_hull is not None,
         )
 
     def _evaluated_trials(self) -> list[Trial]:
         """Return the finished trials in order, without initial data."""
         finished = self.writer.trial_records(*FINISHED_STATES)
-        return self._columns.select("is evaluated", finished, _is_evaluated)
+        return self._planner.columns.select("is evaluated", finished, _is_evaluated)
 
     def _front_history(self) -> Callable[[int], FrontState] | None:
         """Return the front after a number of evaluations, as a function; None without objectives.

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         symmetric_search,
     )
     from bostruct.bench.single_objective.beacon import Beacon
+    from bostruct.bench.single_objective.boss import Boss
     from bostruct.bench.single_objective.campaign_method import CampaignMethod
+    from bostruct.bench.single_objective.coordinate_hopping import CoordinateHopping
     from bostruct.bench.single_objective.load import NAMED_TASKS, load_tasks_and_settings
     from bostruct.bench.single_objective.method import Method
     from bostruct.bench.single_objective.results import Results
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from bostruct.bench.uncertainty.methods import METHODS, load_methods
     from bostruct.bench.uncertainty.split import CALIBRATE, TEST, ShiftKind
     from bostruct.campaign import campaign_file, stop
+    from bostruct.campaign.analysis.minima import Minima
+    from bostruct.campaign.engines.engine import make_engine
     from bostruct.campaign.log.from_description import open_log
     from bostruct.campaign.log.malformed_log import refuse_malformed
     from bostruct.campaign.log.reader import Log
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from bostruct.campaign.report.hull_plot import plot_hull
     from bostruct.campaign.report.landscape import Landscape
     from bostruct.campaign.report.landscape_plot import plot_landscape
+    from bostruct.campaign.report.minima_text import minima_images, minima_lines
     from bostruct.campaign.report.pareto_text import front_lines
     from bostruct.campaign.report.summary import summarize
     from bostruct.campaign.report.text import final_text, summary_text

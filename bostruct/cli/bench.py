@@ -37,9 +37,9 @@ def bench(
     effort: Annotated[
         list[str] | None,
         typer.Option(
-            help="Setting of the campaign: quick, default, thorough, without-MOVE, without-stress, "
-            "ablations for all without one thing, or one that a Python file defines; may be "
-            "repeated.",
+            help="Setting of the campaign: quick, default, thorough, asynchronous-4, "
+            "asynchronous-8, without-MOVE, without-stress, ablations for all without one thing, "
+            "or one that a Python file defines; may be repeated.",
             show_default="default",
         ),
     ] = None,
@@ -47,7 +47,7 @@ def bench(
         int,
         typer.Option(
             help="Maximum of evaluations of random search, of random symmetric crystals too, and "
-            "of basin hopping; 0 omits them."
+            "of basin hopping, in named coordinates too; 0 omits them."
         ),
     ] = 1000,
     beacon_seconds: Annotated[
@@ -57,6 +57,14 @@ def bench(
         ),
     ] = 0.0,
     beacon_seeds: Annotated[int, typer.Option(help="Number of seeds of BEACON, at most.")] = 5,
+    boss_seconds: Annotated[
+        float,
+        typer.Option(
+            help="Maximum of CPU seconds of a run of BOSS, of the package aalto-boss, on tasks of "
+            "named coordinates; 0 omits it."
+        ),
+    ] = 0.0,
+    boss_seeds: Annotated[int, typer.Option(help="Number of seeds of BOSS, at most.")] = 5,
     device: Annotated[
         str, typer.Option(help="Device of the tensor work: auto, cpu or cuda.")
     ] = "cpu",
@@ -94,12 +102,17 @@ def bench(
             cli.random_search(baseline_evaluations),
             cli.symmetric_search(baseline_evaluations),
             cli.basin_hopping(baseline_evaluations),
+            cli.CoordinateHopping(baseline_evaluations),
         ]
     fewer_seeds = {}
     if beacon_seconds:
         beacon = cli.Beacon(evaluations, beacon_seconds)
         methods.append(beacon)
         fewer_seeds[beacon.name] = min(seeds, check_count("beacon_seeds", beacon_seeds))
+    if boss_seconds:
+        boss = cli.Boss(evaluations, boss_seconds)
+        methods.append(boss)
+        fewer_seeds[boss.name] = min(seeds, check_count("boss_seeds", boss_seeds))
     for task in missing:
         console.print(
             f"{task.name} is skipped: {task.required_module} is not installed; "

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from bostruct import cli
-from bostruct.errors import LogError, check_count
+from bostruct.errors import InputError, LogError, check_count, error_message
 from bostruct.runtime.control_characters import visible_json, visible_lines, visible_text
 
 HEAD_LENGTH = 16
@@ -36,6 +36,24 @@ ReferencesOption = Annotated[
     ),
 ]
 
+WindowOption = Annotated[
+    float | None,
+    typer.Option(
+        "--energy-window",
+        help="Highest energy of a minimum above the lowest, eV.",
+        show_default="10 kT",
+    ),
+]
+TemperatureOption = Annotated[float, typer.Option(help="Temperature of the Boltzmann weights, K.")]
+RMSDOption = Annotated[
+    float | None,
+    typer.Option(
+        "--rmsd",
+        help="RMSD of heavy atoms, Å, up to which conformers of one molecule are one.",
+        show_default="duplicates of the space only",
+    ),
+]
+
 TrialArgument = Annotated[
     int, typer.Argument(metavar="TRIAL", help="Number of the trial, as `show` prints it.")
 ]
@@ -57,6 +75,21 @@ def run(
     device: Annotated[
         str, typer.Option(help="Device of the tensor work: auto, cpu or cuda.")
     ] = "auto",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Where energies are computed: in-process, processes, dask, or the address of a "
+            "Dask scheduler.",
+            show_default="that of the file",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of worker processes of the engine.", show_default="the batch size"
+        ),
+    ] = None,
 ) -> None:
     """Run the campaign in FILE; resume it on the same folder."""
     if evaluations is not None:
@@ -69,7 +102,11 @@ def run(
     criterion = campaign.stop
     if evaluations is not None:
         criterion = cli.stop.with_evaluations(criterion, evaluations)
-    log = campaign.run(folder, seed, device, stop=criterion)
+    executor = None
+    if engine is not None or workers is not None:
+        n_workers = campaign.components.batch_size if workers is None else workers
+        executor = cli.make_engine("processes" if engine is None else engine, n_workers)
+    log = campaign.run(folder, seed, device, executor=executor, stop=criterion)
     summary = cli.summarize(log)
     typer.echo(cli.final_text(summary))
     if summary.n_evaluations and summary.n_evaluations == summary.n_failed:
@@ -84,8 +121,20 @@ def show(
         typer.Option(metavar="PNG", help="Picture of the convex hull of two elements to write."),
     ] = None,
     references: ReferencesOption = None,
+    minima: Annotated[
+        bool, typer.Option("--minima", help="All distinct minima of low energy, instead.")
+    ] = False,
+    window: WindowOption = None,
+    temperature: TemperatureOption = 298.15,
+    rmsd: RMSDOption = None,
+    path: CampaignFileOption = None,
 ) -> None:
     """Show the state and the results of the campaign in DIR."""
+    if minima:
+        with cli.refuse_malformed(folder):
+            found = cli.Minima.from_log(_open_log(folder, path), window, temperature, rmsd)
+        typer.echo(visible_lines("\n".join(cli.minima_lines(found))))
+        return
     summary = cli.summarize(_with_references(cli.open_log(folder), references))
     with cli.refuse_malformed(folder):
         if as_json:
@@ -212,8 +261,37 @@ def export(
         bool, typer.Option("--all", help="All evaluated structures, not only the best.")
     ] = False,
     references: ReferencesOption = None,
+    minima: Annotated[
+        bool,
+        typer.Option("--minima", help="All distinct minima of low energy, lowest first."),
+    ] = False,
+    window: WindowOption = None,
+    temperature: TemperatureOption = 298.15,
+    rmsd: RMSDOption = None,
+    relax: Annotated[
+        bool,
+        typer.Option(
+            "--relax", help="Relax these minima first with the evaluator of the campaign file."
+        ),
+    ] = False,
+    path: CampaignFileOption = None,
 ) -> None:
     """Write the best structure in DIR, or its front, to OUT in any format of ASE."""
+    if relax and (path is None or not minima):
+        condition = "come with --minima, and with the --file whose evaluator it takes"
+        value = "none of the file" if path is None else "none of --minima"
+        raise InputError(error_message("--relax", condition, value))
+    if minima:
+        if relax and path is not None:
+            campaign = cli.campaign_file.load_campaign(path)
+            campaign.relax_minima(folder, window, temperature, rmsd_threshold=rmsd)
+        with cli.refuse_malformed(folder):
+            found = cli.Minima.from_log(_open_log(folder, path), window, temperature, rmsd)
+        cli.write_structures(cli.minima_images(found), out)
+        n_relaxed = sum(minimum.is_relaxed for minimum in found.minima)
+        text = f"{out}: {len(found.minima)} minima of {folder}, {n_relaxed} relaxed"
+        typer.echo(visible_text(text))
+        return
     log = _with_references(cli.open_log(folder), references) if references else cli.Log(folder)
     images = cli.images_to_export(log, include_all)
     cli.write_structures(images, out)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Real
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -70,6 +70,10 @@ class Evaluation:
     stress: Tensor | None = None
 
 
+FailureCause = Literal["evaluation", "lost", "time limit"]
+"""What has failed."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """Reason why an evaluation gave no result.
@@ -79,11 +83,14 @@ class Failure:
         retryable: True if the same call may succeed when repeated at once, as after a file system
             or a license was away. A campaign then repeats it once.
         seconds: Wall time of the call.
+        cause: The "evaluation" itself, a process or node that was "lost", or the "time limit"; a
+            `RetryPolicy` tells them apart.
     """
 
     reason: str
     retryable: bool = False
     seconds: float = 0.0
+    cause: FailureCause = "evaluation"
 
 
 @runtime_checkable
@@ -187,7 +194,8 @@ def _plain_failure(failure: Failure) -> Failure:
         reason = f"{type(reason).__name__}: {_text(reason)}"
     text = _shorten_line(_text(reason)) if reason else "the evaluator gave no reason"
     seconds = _positive_seconds(failure.seconds)
-    return Failure(text, retryable=failure.retryable is True, seconds=seconds)
+    cause = failure.cause if failure.cause in get_args(FailureCause) else "evaluation"
+    return Failure(text, retryable=failure.retryable is True, seconds=seconds, cause=cause)
 
 
 def _text(value: object) -> str:

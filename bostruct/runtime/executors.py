@@ -359,17 +359,37 @@ def _exit_with_parent() -> None:
 
 def _answer_call(function: bytes, arguments: bytes, on_start: Callable[[], None]) -> bytes:
     """Return whether a call raised an error, and its result or the error, pickled."""
-    digest = hashlib.sha256(function).hexdigest()
     try:
-        if digest not in _function_cache:
-            _function_cache.clear()
-            _function_cache[digest] = cloudpickle.loads(function)
+        unpacked = _unpacked(function)
         args, kwargs = cloudpickle.loads(arguments)
         on_start()
-        answer: bytes = cloudpickle.dumps((False, _function_cache[digest](*args, **kwargs)))
+        answer: bytes = cloudpickle.dumps((False, unpacked(*args, **kwargs)))
     except BaseException as error:  # noqa: BLE001 - SystemExit of foreign code as well
         return _pickled_error(error)
     return answer
+
+
+def call_pickled(function: bytes, arguments: bytes) -> Any:  # noqa: ANN401 - of any type
+    """Return the result of a call that travelled pickled by value.
+
+    Args:
+        function: Function, pickled by cloudpickle.
+        arguments: Positional and keyword arguments, pickled by cloudpickle.
+    """
+    unpacked = _unpacked(function)
+    args, kwargs = cloudpickle.loads(arguments)
+    return unpacked(*args, **kwargs)
+
+
+def _unpacked(function: bytes) -> Callable[..., Any]:
+    """Return a function as it was unpacked the first time, if it is the last one."""
+    digest = hashlib.sha256(function).hexdigest()
+    found = _function_cache.get(digest)
+    if found is None:
+        found = cloudpickle.loads(function)
+        _function_cache.clear()
+        _function_cache[digest] = found
+    return found
 
 
 def _pickled_error(error: BaseException) -> bytes:

@@ -66,12 +66,13 @@ def test_a_method_may_have_fewer_seeds(tmp_path):
 
 def test_the_second_call_goes_on(tmp_path):
     tasks = [task("a", -99.0), task("b")]
-    whole = run_energy_benchmark(tasks, methods(8), 2, tmp_path / "whole")
-    run_energy_benchmark(tasks[:1], methods(6), 1, tmp_path / "parts")
-    parts = run_energy_benchmark(tasks, methods(8), 2, tmp_path / "parts")
+    few, more = (methods(n, baseline=10) for n in (5, 6))
+    whole = run_energy_benchmark(tasks, more, 2, tmp_path / "whole")
+    run_energy_benchmark(tasks[:1], few, 1, tmp_path / "parts")
+    parts = run_energy_benchmark(tasks, more, 2, tmp_path / "parts")
     assert energies(parts) == energies(whole)
     times = os.stat(tmp_path / "parts" / "a" / "seed-000" / "campaign.db").st_mtime_ns
-    run_energy_benchmark(tasks, methods(8), 2, tmp_path / "parts")
+    run_energy_benchmark(tasks, more, 2, tmp_path / "parts")
     after = os.stat(tmp_path / "parts" / "a" / "seed-000" / "campaign.db").st_mtime_ns
     assert after == times, "what has ended is read, not run"
 

@@ -5,11 +5,15 @@ import multiprocessing
 import os
 import time
 
+import torch
+
+from bostruct.campaign.engines import make_engine
 from bostruct.campaign.log import database, lock, run_folder
 from bostruct.campaign.session import Session
+from bostruct.evaluators import Evaluation
 from bostruct.runtime import atomic_write
 from tests.campaign import sqlite_writes
-from tests.campaign.standin import counting
+from tests.campaign.standin import counting, energy
 
 DIED = 77
 """Exit code of a process that ended itself at a durable step."""
@@ -107,3 +111,24 @@ def end_if_locked(folder, has_description_locks):
     lock.HAS_DESCRIPTION_LOCKS = has_description_locks
     if lock.is_locked(folder):
         os._exit(LOCKED)
+
+
+def ask_and_tell(folder, n, **arguments):
+    """Evaluate one structure in sessions of their own for question and answer, until all are."""
+    while True:
+        made = counting(folder.with_name("calls"), **arguments)
+        with made.open(folder, wait=60) as opened:
+            if len(opened.log.trial_records()) >= n:
+                return
+            (trial,) = opened.ask(1)
+        value, forces = energy(trial.atoms)
+        time.sleep(0.05)
+        with made.open(folder, wait=60) as opened:
+            opened.tell(trial.key, Evaluation(value, torch.tensor(forces)))
+
+
+def run_on_engine(folder, file, n, q, engine):
+    """Run an asynchronous campaign whose evaluations take 15 to 45 ms each."""
+    counting(file, n, asynchronous=True, batch_size=q, seconds=0.03).run(
+        folder, executor=make_engine(engine, q), progress=False
+    )

@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 from types import ModuleType
 
@@ -38,6 +39,7 @@ from bostruct.runtime.interruption import TerminationError
 from bostruct.spaces import Cluster, Pool, Surface
 from bostruct.surrogates import LocalGP
 from tests.campaign import processes
+from tests.campaign.replanned import assert_replanned
 from tests.campaign.standin import GP, Box, Points, campaign, counting, energy, start
 
 
@@ -54,7 +56,7 @@ def lines(file):
     return file.read_text().split() if file.exists() else []
 
 
-@pytest.mark.parametrize(("kills", "n"), [(8, 30), pytest.param(20, 60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "n"), [(4, 16), pytest.param(20, 60, marks=pytest.mark.slow)])
 def test_killed_many_times_it_ends_with_the_same_log(tmp_path, kills, n):
     """SIGKILL at random moments; nothing that was recorded is asked for again."""
     whole = counting(tmp_path / "whole", n).run(tmp_path / "uninterrupted")
@@ -227,6 +229,69 @@ def test_ask_and_tell_make_the_same_log_as_run(tmp_path):
             value, forces = energy(trial.atoms)
             opened.tell(trial, Evaluation(value, torch.tensor(forces)))
     assert mine.log.fingerprint() == whole
+
+
+def test_asynchronous_ask_plans_while_others_are_pending(tmp_path):
+    made = campaign(batch_size=3, asynchronous=True, n_initial=2)
+    with made.open(tmp_path / "run") as opened:
+        first = opened.ask()
+        assert [trial.number for trial in first] == [0, 1, 2]
+        assert opened.ask() == []  # as many as are to be in flight
+        (extra,) = opened.ask(1)
+    with made.open(tmp_path / "run") as opened:  # what was asked for stays with who asked
+        assert opened.ask() == []
+        for trial in first[:2]:
+            opened.tell(trial.key, Evaluation(*energy(trial.atoms)))
+        (next_one,) = opened.ask()
+        assert next_one.number == 4
+        assert opened.log.read_step(next_one.step).pending_trials == [2, 3]
+        opened.tell(first[2].key, Failure("the job was lost", retryable=True))
+        (again,) = opened.ask()
+        assert (again.number, again.attempt) == (2, 2)
+        opened.abandon(extra.key, "its job was cancelled")
+        (last,) = opened.ask()
+        assert opened.log.read_step(last.step).pending_trials == [2, 4]
+    log = assert_replanned(made, tmp_path / "run")
+    assert len(log.trials("running")) == 3
+    log = made.run(tmp_path / "run", stop=stop.Evaluations(6))  # takes them back
+    assert [t.attempt for t in log.trials("done") if t.number in (4, last.number)] == [2, 2]
+
+
+def test_ask_and_tell_from_processes_side_by_side(tmp_path):
+    folder, n = tmp_path / "run", 14
+    made = counting(tmp_path / "calls", batch_size=4, asynchronous=True)
+    started = [
+        processes.start(
+            functools.partial(processes.ask_and_tell, batch_size=4, asynchronous=True), folder, n
+        )
+        for _ in range(4)
+    ]
+    for process in started:
+        process.join(120)
+        assert process.exitcode == 0
+    log = assert_replanned(made, folder)
+    trials = log.trials()
+    assert n <= len(trials) < n + 4
+    assert {(trial.state, trial.attempt) for trial in trials} == {("done", 1)}
+    for trial in trials:
+        assert trial.energy == pytest.approx(energy(trial.atoms)[0], abs=1e-12)
+    assert max(len(step.pending_trials) for step in log.steps()) >= 2
+    assert verify_log(log).is_valid
+
+
+def test_open_waits_for_another_process(tmp_path):
+    mine = counting(tmp_path / "calls")
+    process = processes.start(processes.hold, tmp_path / "run", tmp_path / "ready")
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    with pytest.raises(LockedError):
+        mine.open(tmp_path / "run", wait=0.1)
+    threading.Timer(0.2, process.kill).start()
+    with mine.open(tmp_path / "run", wait=60):
+        pass
+    process.join()
+    with pytest.raises(InputError, match="`wait` must be at least 0, got -1"):
+        mine.open(tmp_path / "run", wait=-1)
 
 
 def test_tell_refuses(tmp_path):

@@ -1,5 +1,10 @@
+import os
+import random
+import signal
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -9,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import torch
 from ase import Atoms
 from ase.calculators.calculator import FileIOCalculator
 from ase.calculators.emt import EMT
@@ -17,12 +23,14 @@ import bostruct as bo
 from bostruct.campaign import FinalRelaxation, records, stop
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.verify import verify_log
-from bostruct.campaign.loop import shutdown_on_exit
+from bostruct.campaign.loop import EXHAUSTED, shutdown_on_exit
 from bostruct.campaign.report.summary import summarize
 from bostruct.errors import EvaluationError, ExecutorError, ExhaustedError, InputError
-from bostruct.evaluators import Function
+from bostruct.evaluators import Function, current_context
 from bostruct.runtime.executors import Workers
-from tests.campaign.standin import Points, Wells, campaign, energy
+from tests.campaign import processes
+from tests.campaign.replanned import assert_replanned
+from tests.campaign.standin import Points, Wells, campaign, counting, energy
 
 
 class Reversed(Executor):
@@ -419,3 +427,101 @@ def test_a_step_decodes_its_own_rows_only(tmp_path, monkeypatch, has_relaxation)
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks[4:18])]
     assert len(set(steps)) == 1, steps
     assert max(decoded.count(n) for n in range(24)) <= 6
+
+
+def test_an_asynchronous_run_waits_for_no_result_but_one(tmp_path):
+    """A slow evaluation delays none of the others, and the log says that it was pending."""
+    release = threading.Event()
+
+    def slow(atoms):
+        if current_context().trial == 1:
+            release.wait(60)
+        elif current_context().trial == 9:
+            release.set()
+        return energy(atoms)
+
+    made = campaign(Function(slow), 12, batch_size=3, asynchronous=True, n_initial=2)
+    with ThreadPoolExecutor(3) as threads:
+        made.run(tmp_path / "run", executor=threads)
+    log = assert_replanned(made, tmp_path / "run")
+    assert len(log.trials("done")) == 12
+    pending = {step.number: list(step.pending_trials) for step in log.steps()}
+    trials = log.trial_records()
+    assert all(1 in pending[trials[number].step] for number in range(3, 10))
+    assert all(len(numbers) <= 2 for numbers in pending.values())
+
+
+def test_an_asynchronous_run_in_pieces_loses_nothing(tmp_path):
+    for n in (1, 5, 6, 12):
+        made = campaign(n=n, batch_size=3, asynchronous=True)
+        log = made.run(tmp_path / "run")
+        assert len(log.trials("done")) == n
+    assert not log.trials("planned")  # no more is planned than is evaluated
+    assert_replanned(made, tmp_path / "run")
+
+
+def test_an_asynchronous_run_of_one_is_a_synchronous_one(tmp_path):
+    one = campaign(n=9).run(tmp_path / "one").trial_records()
+    other = campaign(n=9, asynchronous=True).run(tmp_path / "other").trial_records()
+    assert all(torch.equal(a.X, b.X) for a, b in zip(one, other, strict=True))
+
+
+def test_an_asynchronous_run_of_few_structures_ends(tmp_path):
+    log = campaign(space=Points(4), batch_size=3, n_initial=2, asynchronous=True).run(tmp_path)
+    assert len(log.trials("done")) == 4
+    assert log.sessions()[-1]["reason"] == EXHAUSTED
+
+
+def test_a_relaxation_follows_an_asynchronous_search(tmp_path):
+    """It begins when all other results are known, and has its part of the budget."""
+    relaxation = FinalRelaxation(max_steps=4)
+    made = campaign(
+        n=16, space=Wells(), batch_size=3, asynchronous=True, final_relaxation=relaxation
+    )
+    log = assert_replanned(made, made.run(tmp_path / "run").folder)
+    trials = log.trial_records()
+    first = min(t.number for t in trials if t.generator == "relaxation")
+    assert len(trials) == 16
+    assert first <= 12
+    assert {t.state for t in trials} == {"done"}
+    with pytest.raises(InputError, match="`interval` must be None in an asynchronous campaign"):
+        campaign(asynchronous=True, final_relaxation=FinalRelaxation(interval=5))
+
+
+@pytest.mark.parametrize(
+    ("engine", "kills"),
+    [
+        ("processes", 1),
+        pytest.param("processes", 20, marks=pytest.mark.slow),
+        pytest.param("dask", 20, marks=pytest.mark.slow),
+    ],
+)
+def test_an_asynchronous_driver_killed_in_flight_loses_nothing(tmp_path, engine, kills):
+    """SIGKILL while workers compute: every trial ends once, with the energy of its structure."""
+    n, q, folder, calls = 10 + 4 * kills, 3, tmp_path / "run", tmp_path / "calls"
+    moments = random.Random(1)
+    for _ in range(kills):
+        before = len(calls.read_text().split()) if calls.exists() else 0
+        process = processes.start(processes.run_on_engine, folder, calls, n, q, engine)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if calls.exists() and len(calls.read_text().split()) >= before + 3:
+                break
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.05))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it ended before it was killed"
+    assert processes.call(processes.run_on_engine, folder, calls, n, q, engine) == 0
+    made = counting(calls, n, asynchronous=True, batch_size=q)
+    log = assert_replanned(made, folder)
+    trials = log.trials()
+    assert [trial.number for trial in trials] == list(range(n))
+    assert {trial.state for trial in trials} == {"done"}
+    for trial in trials:
+        assert trial.energy == pytest.approx(energy(trial.atoms)[0], abs=1e-12)
+    asked = calls.read_text().split()
+    again = {t.number for t in trials if t.attempt > 1}
+    assert len(asked) <= n + sum(t.attempt - 1 for t in trials)
+    assert len(again) <= kills * q
+    assert verify_log(log).is_valid

@@ -56,7 +56,7 @@ def test_each_line_is_flushed(tmp_path):
     with ProgressLine(console=Console(file=out)) as line:
         line.update(Progress((None, 2.0), 3.0), None)
         trial = SimpleNamespace(number=7, retryable=False)
-        line.add_result(trial, Failure("no disk", retryable=True))
+        line.add_result(trial, Failure("no disk", retryable=True), is_retried=True)
         assert out.flushed == 1
         line.add_result(trial, Evaluation(-1.0))
     assert out.getvalue().splitlines() == [

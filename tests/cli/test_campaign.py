@@ -19,6 +19,7 @@ from pymatgen.core import Composition
 from typer.testing import CliRunner
 
 from bostruct.campaign import campaign_file, stop
+from bostruct.campaign.engines import engine
 from bostruct.campaign.log.reader import Log
 from bostruct.cli.app import typer_app
 from tests.campaign import alloys, chemical_systems
@@ -399,3 +400,62 @@ def test_show_draws_the_hull_of_a_chemical_system(here):
     assert f"the {len(stable)} stable phases of out" in done.stdout
     done = bostruct("verify", "out")
     assert done.exit_code == 0, done.output
+
+
+def test_the_engine_of_one_run(here, monkeypatch):
+    made = []
+
+    def make_engine(name, n_workers):
+        made.append((name, n_workers))
+        return engine.make_engine("in-process")
+
+    monkeypatch.setattr("bostruct.cli.make_engine", make_engine)
+    for arguments in (
+        [],
+        ["--engine", "dask"],
+        ["--workers", 3],
+        ["--engine", "x", "--workers", 2],
+    ):
+        result = bostruct("run", "mine.py", "--dir", here / "run", *arguments)
+        assert result.exit_code == 0, result.output
+    assert made == [("dask", 1), ("processes", 3), ("x", 2)]
+    monkeypatch.setattr("bostruct.cli.make_engine", engine.make_engine)
+    result = bostruct("run", "mine.py", "--dir", here / "run", "--engine", "ray")
+    assert result.exit_code == 2
+    assert "`engine` must be one of in-process, processes, dask" in result.output
+
+
+CONFORMERS = """
+import bostruct as bo
+from tests.campaign.molecular_mechanics import butane, conformers
+
+mine = bo.Campaign(
+    space=conformers(),
+    evaluator=bo.evaluators.Function(butane),
+    search=bo.candidates.BasinHopping(n_candidates=8, n_rounds=2, max_time_fraction=1e-9),
+    n_initial=8,
+    stop=bo.stop.Evaluations(10),
+)
+"""
+
+
+def test_minima_are_shown_relaxed_and_exported(here):
+    Path("butane.py").write_text(CONFORMERS)
+    assert bostruct("run", "butane.py", "--dir", "out", "--seed", 1).exit_code == 0
+    shown = bostruct("show", "out", "--minima", "--temperature", 400)
+    assert "within 0.3447 eV of the lowest" in shown.stdout
+    assert "at 400 K" in shown.stdout
+    done = bostruct(
+        "export", "out", "min.extxyz", "--minima", "--energy-window", 0.3, "--rmsd", 0.1
+    )
+    assert done.exit_code == 0, done.output
+    assert "0 relaxed" in done.stdout
+    refused = bostruct("export", "out", "min.extxyz", "--minima", "--relax")
+    assert refused.exit_code == 2
+    assert "`--relax` must come with --minima, and with the --file" in refused.stderr
+    done = bostruct("export", "out", "min.extxyz", "--minima", "--relax", "--file", "butane.py")
+    assert done.exit_code == 0, done.output
+    images = ase.io.read("min.extxyz", ":")
+    assert all(image.info["relaxed"] for image in images)
+    assert images[0].get_potential_energy() == min(image.get_potential_energy() for image in images)
+    assert bostruct("verify", "out").exit_code == 0

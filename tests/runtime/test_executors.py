@@ -16,6 +16,7 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
 from bostruct.campaign.report.summary import summarize
@@ -25,6 +26,7 @@ from bostruct.runtime.executors import (
     InProcess,
     WorkerDiedError,
     Workers,
+    call_pickled,
     failure_reason,
     is_in_this_process,
     rebuilt,
@@ -66,6 +68,14 @@ def test_a_function_is_unpacked_once_in_a_process():
     with Workers(1) as pool:
         counter = _Counter()
         assert [pool.submit(counter).result(60) for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_pickled_call_keeps_its_function_too():
+    counter, arguments = cloudpickle.dumps(_Counter()), cloudpickle.dumps(((), {}))
+    assert [call_pickled(counter, arguments) for _ in range(3)] == [1, 2, 3]
+    error = cloudpickle.dumps(((7, 0), {}))
+    with pytest.raises(ZeroDivisionError):
+        call_pickled(cloudpickle.dumps(divmod), error)
 
 
 class _Counter:

@@ -124,7 +124,7 @@ def test_workers_are_refused_before_one_starts(tmp_path, monkeypatch):
     assert workers._pool is None
 
 
-@pytest.mark.parametrize("executor", ["Workers(2)", SPAWN])
+@pytest.mark.parametrize("executor", ["Workers(2)", pytest.param(SPAWN, marks=pytest.mark.slow)])
 def test_doing_what_the_sentence_says_runs_the_campaign(executor, tmp_path):
     text = CAMPAIGN.format(executor=executor)
     process = run_script(tmp_path, text)
@@ -142,6 +142,7 @@ def test_doing_what_the_sentence_says_runs_the_campaign(executor, tmp_path):
     assert (process.returncode, int(process.stdout) > 1) == (0, True), process.stderr
 
 
+@pytest.mark.slow
 def test_a_process_that_imports_the_script_runs_no_campaign(tmp_path):
     """The pool is the script's own: nothing can be refused before its processes start."""
     pool = f"with {SPAWN} as pool:\n    pool.submit(abs, 1).result()\n"

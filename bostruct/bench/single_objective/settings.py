@@ -40,10 +40,11 @@ CAMPAIGN_SETTINGS = {
         Setting("default"),
         Setting("quick", {"search": BasinHopping(n_candidates=8, n_rounds=1)}),
         Setting("thorough", {"search": BasinHopping(n_rounds=30, patience=30)}),
+        *(Setting(f"asynchronous-{q}", {"batch_size": q, "asynchronous": True}) for q in (4, 8)),
     )
 }
-"""Settings by name, the same for all tasks: with some 20 energies of Cu15 a step takes some 3, 0.5
-and 30 s of one core."""
+"""Settings by name, the same for all tasks: with some 20 energies of Cu15 a step of the first three
+takes some 3, 0.5 and 30 s of one core. The others keep 4 or 8 structures in flight."""
 
 WITHOUT_PREFIX = "without-"
 """Prefix of a setting whose search lacks generators or moves, such as "without-permute"."""

@@ -32,10 +32,11 @@ KEY_COLUMNS = {
     "outcome": ("trial", "position"),
     "attempt": ("trial", "attempt"),
     "stress": ("trial",),
+    "pending": ("step",),
 }
 """Columns of the primary key, the first of each table, by the kind of a row."""
 
-CHECKSUM_KINDS = ("step", "trial", "outcome", "attempt", "stress")
+CHECKSUM_KINDS = ("step", "trial", "outcome", "attempt", "stress", "pending")
 """Kinds of rows that hold their own checksum."""
 
 MUTABLE_COLUMNS = {"step": ("seconds_log",)}
@@ -51,6 +52,7 @@ LABELS = {
     "outcome": "trial {}: the prediction of its outcome {}",
     "attempt": "trial {}: its attempt {}",
     "stress": "the stress of trial {}",
+    "pending": "the list of pending trials of step {}",
     "upgrade": "the upgrade of log format {}",
 }
 """Phrase for a row by its kind; the entries of a campaign are the columns of its one row."""
@@ -127,7 +129,7 @@ def append_all_rows(connection: sqlite3.Connection) -> None:
     append_campaign(connection)
     for kind, columns in KEY_COLUMNS.items():
         if not connection.execute(f"PRAGMA main.table_info(bostruct_{kind})").fetchall():
-            continue  # a log without stresses
+            continue  # a log without stresses, or without pending trials
         names = ", ".join(columns)
         for key in connection.execute(
             f"SELECT {names} FROM bostruct_{kind} ORDER BY {names}"

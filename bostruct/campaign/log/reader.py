@@ -28,6 +28,7 @@ from bostruct.campaign.analysis.pareto_front import ParetoFront
 from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_predictions
 from bostruct.campaign.log import legacy_formats, posterior_file, upgrade
 from bostruct.campaign.log.malformed_log import CONTENT_ERRORS, reads_log
+from bostruct.campaign.log.pending_table import read_pending
 from bostruct.campaign.log.run_folder import (
     POSTERIOR_FOLDER_NAME,
     database_path,
@@ -282,22 +283,25 @@ class Log:
     def steps(self) -> list[Step]:
         """Return all steps."""
         n_trials = self.query("SELECT count(*) AS n FROM bostruct_trial")[0]["n"]
-        rows = self.query(f"{STEPS_QUERY} ORDER BY s.number")
+        rows, pending = self.query(f"{STEPS_QUERY} ORDER BY s.number"), read_pending(self.query)
         for row in rows:
-            text = row["training_trials"]
-            parse_json(text, f"step {row['number']}: training_trials", list, (int, list))
-            ranges = NumberRanges(text).ranges
-            if any(run.start < 0 or run.stop > n_trials for run in ranges):
-                raise LogError(
-                    f"step {row['number']} of {self.folder} was planned from trials that the log "
-                    "does not have."
-                )
-        return [records.step_from_row(row) for row in rows]
+            for name, text in (
+                ("training_trials", row["training_trials"]),
+                ("pending trials", pending.get(row["number"], "[]")),
+            ):
+                parse_json(text, f"step {row['number']}: {name}", list, (int, list))
+                ranges = NumberRanges(text).ranges
+                if any(run.start < 0 or run.stop > n_trials for run in ranges):
+                    raise LogError(
+                        f"step {row['number']} of {self.folder} was planned from trials that the "
+                        "log does not have."
+                    )
+        return [records.step_from_row(row, pending.get(row["number"], "[]")) for row in rows]
 
     def read_step(self, number: int) -> Step:
         """Return one step by its number."""
         (row,) = self.query(f"{STEPS_QUERY} WHERE s.number = ?", number)
-        return records.step_from_row(row)
+        return records.step_from_row(row, read_pending(self.query, number).get(number, "[]"))
 
     @reads_log
     def sessions(self) -> list[dict[str, Any]]:
@@ -535,6 +539,8 @@ class Log:
             queries.append("SELECT * FROM bostruct_outcome ORDER BY trial, position")
         if read_stresses(self.query):
             queries.append("SELECT * FROM bostruct_stress ORDER BY trial")
+        if read_pending(self.query):
+            queries.append("SELECT step, trials FROM bostruct_pending ORDER BY step")
         digest = hashlib.sha256(f"{to_canonical_json(self.description)}{self.seed}".encode())
         for query in queries:
             for row in self.query(query):

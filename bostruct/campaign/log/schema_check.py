@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bostruct.campaign.log.hot_journal import side_file
+from bostruct.campaign.log.pending_table import PENDING_TABLE
 from bostruct.campaign.log.schema import ADDED_TABLES, LOG_FORMAT, TABLE_DEFINITIONS
 from bostruct.campaign.log.stress_table import STRESS_TABLE
 from bostruct.errors import LogError
@@ -39,7 +40,7 @@ CONDITIONS: Final = {
 }
 """Conditions on values, by table and column."""
 
-OPTIONAL_TABLES: Final = ("bostruct_stress",)
+OPTIONAL_TABLES: Final = ("bostruct_stress", "bostruct_pending")
 """Tables that a log may do without."""
 
 _TYPES: Final = {
@@ -116,7 +117,7 @@ def _condition(table: str, column: str, declared: str, is_required: bool) -> str
 def _expected_columns() -> dict[str, dict[str, tuple[str, bool]]]:
     """Return the declared type of each column and whether it has a value, by table."""
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(TABLE_DEFINITIONS + ADDED_TABLES + STRESS_TABLE)
+        connection.executescript(TABLE_DEFINITIONS + ADDED_TABLES + STRESS_TABLE + PENDING_TABLE)
         query = "SELECT name FROM sqlite_master WHERE type = 'table'"
         tables = [name for (name,) in connection.execute(query)]
         return {

@@ -30,6 +30,7 @@ from bostruct.campaign.log import (
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
 from bostruct.campaign.log.log_cache import LogCache
+from bostruct.campaign.log.pending_table import PENDING_TABLE
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import (
     DATABASE_NAME,
@@ -149,13 +150,26 @@ class LogWriter(Log):
             "started": time.time(),
         }
         with self._transaction():
-            former = self.query("SELECT * FROM bostruct_session ORDER BY number DESC LIMIT 1")
             self._session_number = self._insert_row("session", session)
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
             self._store_structures()
-            for trial in self.trial_records("running"):
-                self._resume_trial(trial, former[0])
+            if not self.description.get("asynchronous"):
+                self._resume_trials()
+        if not self.description.get("asynchronous"):
+            remove_running_marks(self.folder / EVALUATION_FOLDER_NAME)
+
+    def resume_trials(self) -> None:
+        """Plan the trials again that earlier sessions have begun and not ended."""
+        with self._transaction():
+            self._resume_trials()
         remove_running_marks(self.folder / EVALUATION_FOLDER_NAME)
+
+    def _resume_trials(self) -> None:
+        """Plan the trials again, inside the open transaction."""
+        query = "SELECT * FROM bostruct_session WHERE number < ? ORDER BY number DESC"
+        former = self.query(query, self._session_number)
+        for trial in self.trial_records("running"):
+            self._resume_trial(trial, former)
 
     def _store_structures(self) -> None:
         """Store what the space is made of, inside the open transaction, unless it is there."""
@@ -167,15 +181,20 @@ class LogWriter(Log):
         if len(data) <= MAX_STORED_BYTES:
             self._insert_row("structures", {"id": 1, "data": data})
 
-    def _resume_trial(self, trial: Trial, former: sqlite3.Row) -> None:
-        """Plan a trial again whose evaluation the former session has not ended.
+    def _resume_trial(self, trial: Trial, former: Sequence[sqlite3.Row]) -> None:
+        """Plan a trial again whose evaluation an earlier session has not ended.
 
         If that session has died while it evaluated in its own process, the evaluation may have
         killed it, and is not repeated for ever.
+
+        Args:
+            trial: Trial.
+            former: Earlier sessions, the last one first.
         """
-        process = f"process {former['pid']} on {former['host']}"
         owner = running_process(evaluation_folder(self.folder, trial.number))
-        if owner != (former["host"], former["pid"]) or former["ended"] is not None:
+        dead = [s for s in former if s["ended"] is None and (s["host"], s["pid"]) == owner]
+        process = "process {pid} on {host}".format_map(dict((dead or former)[0]))
+        if not dead:
             self._plan_again(trial, "interrupted", "resumed", f"{process} ended")
             return
         reason = f"{process} died during the evaluation"
@@ -313,6 +332,10 @@ class LogWriter(Log):
             **{name: getattr(planned, name) for name in PLANNED_COLUMNS},
         }
         self._insert_row("step", step)
+        if planned.pending_trials:
+            self._writing_connection.execute(PENDING_TABLE)
+            pending = NumberRanges.from_numbers(planned.pending_trials).text
+            self._insert_row("pending", {"step": planned.step, "trials": pending})
         if planned.tensors is not None:
             posterior = {
                 "step": planned.step,
@@ -383,6 +406,20 @@ class LogWriter(Log):
         """Record that a process died which may have evaluated the trial."""
         with self._transaction():
             self._plan_again(trial, "died", "retryable", reason)
+
+    def n_retries(self, trial: Trial) -> int:
+        """Return the number of failed attempts at a trial that were retried by themselves.
+
+        Those before the user, or a new run after failures in a row, asked for it do not count.
+        """
+        query = (
+            "SELECT count(*) AS n FROM bostruct_attempt WHERE trial = ? AND state = 'failed' AND "
+            "cause = 'retryable' AND attempt > (SELECT coalesce(max(attempt), 0) FROM "
+            "bostruct_attempt WHERE trial = ? AND cause IN ('asked by the user', "
+            "'failures in a row'))"
+        )
+        count: int = self.query(query, trial.number, trial.number)[0]["n"]
+        return max(count, int(trial.retryable))  # of which earlier logs hold the flag alone
 
     def mark_asked_again(self, trials: Sequence[Trial], cause: AttemptCause) -> None:
         """Record that failed trials are evaluated again."""

@@ -48,6 +48,11 @@ class BatchAcquisition:
         return value, moments.gradient(*derivatives)
 
     @property
+    def has_closed_form_gradients(self) -> bool:
+        """True where gradients need no autograd, which takes several times as long."""
+        return self._closed_form is not None
+
+    @property
     def _closed_form(self) -> tuple[ClosedFormAcquisition, SupportsPosteriorMoments] | None:
         """The acquisition and the model, if both have closed forms."""
         acquisition, model = self.acquisition, self.context.model
@@ -60,3 +65,22 @@ class BatchAcquisition:
     def with_pending(self, X: Tensor) -> BatchAcquisition:
         """Return the acquisition function once `X [p, d]` are under evaluation, too."""
         return BatchAcquisition(self.acquisition, with_pending(self.acquisition, self.context, X))
+
+
+def fastest_to_search(
+    acquisition: BatchAcquisition, with_pending: BatchAcquisition
+) -> BatchAcquisition:
+    """Return the acquisition function that a search by gradients climbs.
+
+    A model that is conditioned on pending structures has no gradients in closed form. Where that
+    makes the search several times as long, it climbs the function without them, as it does for
+    the later members of a batch, and what it finds is scored with them.
+
+    Args:
+        acquisition: Acquisition function without pending structures.
+        with_pending: Acquisition function with pending structures.
+    """
+    loses_closed_form = not with_pending.has_closed_form_gradients
+    if acquisition.has_closed_form_gradients and loses_closed_form:
+        return acquisition
+    return with_pending

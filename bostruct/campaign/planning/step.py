@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,13 +20,13 @@ from bostruct.campaign.planning.acquisition_context import (
     hull_of_known,
     search_ranking,
 )
-from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
+from bostruct.campaign.planning.batch_acquisition import BatchAcquisition, fastest_to_search
 from bostruct.campaign.planning.batch_selection import select_batch
 from bostruct.campaign.planning.feasibility import infeasible_candidates
 from bostruct.campaign.planning.force_consistency import force_metrics
 from bostruct.campaign.planning.improvement_bound import cannot_improve
 from bostruct.campaign.planning.pending_candidates import with_pending
-from bostruct.campaign.planning.posterior_tensors import posterior_tensors
+from bostruct.campaign.planning.posterior_tensors import evaluate_in_chunks, posterior_tensors
 from bostruct.campaign.planning.random_structures import sample_new
 from bostruct.campaign.planning.resampling import resampling_rules, resampling_scale
 from bostruct.campaign.planning.search_scale import scaled_search
@@ -40,6 +41,7 @@ from bostruct.campaign.records import OPEN_STATES, PlannedStep, Trial
 from bostruct.runtime.device import synchronized_time
 from bostruct.runtime.rng import seeded_global_rng
 from bostruct.runtime.threads import limited_threads
+from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates import TrainingData, fit_surrogate
 from bostruct.surrogates.species import problem_scale
 
@@ -68,9 +70,12 @@ def plan_step(step: StepContext, trials: Sequence[Trial]) -> PlannedStep:
     hull = hull_of_known(step, known)
     lacks_end = hull is not None and not hull.is_complete
     if data is None or not has_enough_values(data) or is_first or lacks_end:
-        return _random_step(step, trials, X_initial, n_random, hull)
-    with seeded_global_rng(step.device, step.seed, step.number, "global"):
-        return _model_step(step, trials, known, data, start, hull)
+        planned = _random_step(step, trials, X_initial, n_random, hull)
+    else:
+        with seeded_global_rng(step.device, step.seed, step.number, "global"):
+            planned = _model_step(step, trials, known, data, start, hull)
+    pending = [trial.number for trial in trials if trial.state in OPEN_STATES]
+    return replace(planned, pending_trials=pending)
 
 
 def initial_data_step(
@@ -150,13 +155,19 @@ def _model_step(
         all_context = with_pending(step.acquisition, context, X_pending)
     acquisition = BatchAcquisition(step.acquisition, all_context)
     scale = None if data.structures is None else problem_scale(data.structures, space)
+    searched = acquisition
+    if step.components.asynchronous and not isinstance(space, DiscreteSpace):
+        searched = fastest_to_search(BatchAcquisition(step.acquisition, context), acquisition)
     candidates = scaled_search(step, scale)(
-        acquisition,
+        searched,
         space,
         data.X,
         search_ranking(step, context, known),
         step.generator_for("search"),
     )
+    if searched is not acquisition:
+        values_with_pending = evaluate_in_chunks(acquisition, candidates.X)
+        candidates = replace(candidates, acq_value=values_with_pending)
     low = None
     if data.structures is not None:
         low = resampling_scale(data.structures, space, goal.Y.squeeze(-1))

@@ -20,8 +20,10 @@ class FinalRelaxation:
     is an evaluation like the others: counted, logged with the generator "relaxation", and training
     data if the search goes on.
 
-    Where structures follow from named coordinates, as dihedral angles, these are relaxed, and
-    `fmax` is in eV per radian (or per range over 2 π) of a coordinate.
+    Where structures follow from named coordinates these are relaxed, and `fmax` is in eV per radian
+    (or per range over 2 π) of a coordinate. Of `Conformers` all atoms are relaxed, each structure
+    in a campaign of its own in the folder `relaxations` of the run folder; those of an `interval`
+    move the dihedral angles.
 
     The relaxation stays within the stopping criterion: of `Evaluations(n)` the search leaves it
     `n_structures * max_steps`, at most a quarter of n; of `WallTime` the time of as many, at most a

@@ -141,7 +141,7 @@ class RelaxationQueue:
         ]
 
     def _make_report(self, trajectory: RelaxationTrajectory, state: str) -> RelaxationReport:
-        converged = self._converged_trial(trajectory)
+        converged = self.converged_trial(trajectory)
         end = converged or trajectory.lowest
         assert trajectory.start.enthalpy is not None
         assert end.enthalpy is not None
@@ -168,7 +168,7 @@ class RelaxationQueue:
 
     def _final_state(self, trajectory: RelaxationTrajectory) -> str:
         """Return the end of a relaxation as a sentence, "" if it goes on."""
-        if self._converged_trial(trajectory) is not None:
+        if self.converged_trial(trajectory) is not None:
             return self._converged_state(trajectory)
         last = trajectory.steps[-1] if trajectory.steps else trajectory.start
         if isinstance(self.space, SupportsDomain) and self._lacks_gradient(last):
@@ -189,7 +189,7 @@ class RelaxationQueue:
     def _converged_state(self, trajectory: RelaxationTrajectory) -> str:
         if not self._relaxes_cell:
             return CONVERGED_AT_FIXED_CELL
-        trial = self._converged_trial(trajectory)
+        trial = self.converged_trial(trajectory)
         assert trial is not None
         assert trial.forces is not None
         if torch.equal(self._resting_forces(trial, trial.forces), trial.forces):
@@ -242,7 +242,7 @@ class RelaxationQueue:
             trajectory.start.number: rank
             for trajectory, rank in zip(self.trajectories, trial_ranks(lowest, hull), strict=True)
         }
-        ends = {t.start.number: self._converged_trial(t) for t in self.trajectories}
+        ends = {t.start.number: self.converged_trial(t) for t in self.trajectories}
         selected: list[RelaxationTrajectory] = []
         for trajectory in sorted(
             self.trajectories, key=lambda t: (ranks[t.start.number], t.start.number)
@@ -260,7 +260,11 @@ class RelaxationQueue:
         """Return the number of evaluations of a relaxation since the last of the search."""
         return sum(trial.number > self._last_search_trial for trial in trajectory.steps)
 
-    def _converged_trial(self, trajectory: RelaxationTrajectory) -> Trial | None:
+    def max_force(self, trial: Trial) -> float | None:
+        """Return the largest force of a trial as `RelaxationReport` has it, eV/Å, or None."""
+        return self._max_forces[trial.number]
+
+    def converged_trial(self, trajectory: RelaxationTrajectory) -> Trial | None:
         """Return the last trial of a trajectory that is relaxed, None without one."""
         for trial in reversed(trajectory.evaluated):
             force = self._max_forces[trial.number]

@@ -16,18 +16,19 @@ from torch import Tensor
 
 from bostruct import acquisition as acquisitions
 from bostruct.acquisition import Acquisition, AcquisitionContext
+from bostruct.campaign.analysis.minima import BOLTZMANN_CONSTANT
+from bostruct.campaign.analysis.recalibration import Recalibration
 from bostruct.campaign.log.reader import Log
+from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
 from bostruct.campaign.planning.posterior_tensors import posterior_mean_variance
-from bostruct.campaign.records import Trial
+from bostruct.campaign.records import Step
 from bostruct.candidates.batched_lbfgs import relax
 from bostruct.candidates.relaxation_in_units import relax_in_units
 from bostruct.errors import InputError, LogError, check_positive, error_message
 from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain, SupportsDomain
 from bostruct.surrogates import FittedModel
+from bostruct.surrogates.botorch_models.recalibrated_model import RecalibratedModel
 from bostruct.surrogates.coordinate_gp.model import CoordinateGPModel
-
-BOLTZMANN_CONSTANT = 8.617333262e-5
-"""eV/K, CODATA 2018."""
 
 N_POINTS_1D, N_POINTS_2D = 361, 73
 """Points along a coordinate of a slice."""
@@ -70,8 +71,8 @@ class Landscape:
         energy: `[g]` or `[g, g]` eV, means above the lowest energy evaluated; the first coordinate
             in the rows.
         std: like `energy`, eV, latent.
-        acquisition: like `energy`, values of the acquisition of the campaign, with its own weight
-            of σ; NaN where it has none for single points.
+        acquisition: like `energy`, values of the acquisition of that step, with the weight of σ
+            that it had; NaN where it has none for single points.
         X_best: `[d]` the best structure, through which the slice goes.
         X_evaluated: `[t, d]` all structures with an energy.
         energies: `[t]` eV above the lowest one.
@@ -128,7 +129,7 @@ class Landscape:
             axes,
             (mean - energies.min()).reshape(shape),
             variance.sqrt().reshape(shape),
-            _acquisition_values(log, model, trials, X).reshape(shape),
+            acquisition_values(log, steps[-1], model, X).reshape(shape),
             best.X,
             X_evaluated,
             energies - energies.min(),
@@ -197,14 +198,31 @@ def _slice_points(
     return axes, X
 
 
-def _acquisition_values(log: Log, model: FittedModel, trials: Sequence[Trial], X: Tensor) -> Tensor:
-    """Return the acquisition at X `[n, d]`, `[n]`; NaN where it is none of single points."""
+def acquisition_values(log: Log, step: Step, model: FittedModel, X: Tensor) -> Tensor:
+    """Return the acquisition of a step at X `[n, d]`, `[n]`; NaN where it is none of single points.
+
+    Its weight of σ, and the corrections of mean and σ, are those with which the step has searched.
+    Not taken in is that a search with a model of atoms sees it shrunk where it knows nothing.
+
+    Args:
+        log: Log of the campaign.
+        step: Step with a model.
+        model: Fitted surrogate of the step.
+        X: Structures.
+    """
     described = dict(log.description["acquisition"])
     kind = getattr(acquisitions, str(described.pop("type", "")), None)
+    numbers = set(step.training_trials)
+    trials = [t for t in log.trials_before_retraction() if t.number in numbers]
     Y = torch.tensor([trial.energy for trial in trials], dtype=torch.float64)
-    seen = model.warped if isinstance(model, CoordinateGPModel) else model
+    seen: FittedModel = model.warped if isinstance(model, CoordinateGPModel) else model
+    found = Recalibration.from_logged(step.hyperparameters)
+    shift = Y.new_tensor([found.limited_shift])
+    seen = RecalibratedModel(seen, shift, Y.new_tensor([found.widened_scale]))
     try:
         acquisition: Acquisition = kind(**described)  # type: ignore[misc]
+        if isinstance(acquisition, SupportsKappaScaling):
+            acquisition = acquisition.scaled(step.hyperparameters.get("kappa_factor", 1.0))
         context = AcquisitionContext(
             seen,
             X_baseline=torch.stack([trial.X for trial in trials]),

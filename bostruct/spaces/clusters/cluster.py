@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
 from typing import Any, Self, final
 
 import torch
@@ -56,7 +57,7 @@ from bostruct.spaces.formula import (
 )
 from bostruct.spaces.molecules import moves as unit_moves
 from bostruct.spaces.molecules.bounds import bond_bounds, name_reactions
-from bostruct.spaces.molecules.fragments import Fragments
+from bostruct.spaces.molecules.fragments import MAX_ORDERS, Fragments
 from bostruct.spaces.molecules.whole_molecules import WholeMolecules
 from bostruct.spaces.region import chain_length, packed_radius
 from bostruct.spaces.space import Move, Sampler
@@ -544,15 +545,26 @@ class Cluster(WholeMolecules, FingerprintedStructures):
         return X, self.contains(X)
 
     def _with_whole_molecules(self, P: Tensor, fragments: Fragments) -> Tensor:
-        """Return positions `[b, a, 3]` with the atoms of each molecule bonded, if they can be."""
-        rows = []
-        for p, is_whole in zip(P, fragments.are_bonds_whole(P).tolist(), strict=True):
-            order = None
-            if not is_whole:
-                D = distance_matrix(p.detach()).cpu()
-                order = fragments.match_atoms(self.numbers.tolist(), D)
-            rows.append(p if order is None else p[order])
+        """Return positions `[b, a, 3]` with the atoms of each molecule bonded, if they can be.
+
+        Of several ways to tell molecules and free atoms apart it is one that is inside.
+        """
+        numbers, rows = self.numbers.tolist(), []
+        for p in P:
+            orders = [torch.arange(len(numbers)).tolist()]
+            if not self._is_whole_inside(p, fragments):
+                found = fragments.match_atoms(numbers, distance_matrix(p.detach()).cpu())
+                orders = [*islice(found, MAX_ORDERS), *orders]
+                is_whole = bool(fragments.are_bonds_whole(p.detach()))
+                orders = [orders[-1], *orders[:-1]] if is_whole else orders
+            fitting = (order for order in orders if self._is_whole_inside(p[order], fragments))
+            rows.append(p[next(fitting, orders[0])])
         return torch.stack(rows) if rows else P
+
+    def _is_whole_inside(self, p: Tensor, fragments: Fragments) -> bool:
+        """Return whether molecules at `[a, 3]` are whole and the structure is inside."""
+        p = center_positions(p.detach())
+        return bool(fragments.are_bonds_whole(p)) and bool(self.contains(p.flatten()))
 
     def _sample_symmetric(self, n: int, generator: torch.Generator) -> Tensor:
         """Return symmetric clusters `[n, d]`, or any where some could not be made."""

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, Self, final, runtime_checkable
+from typing import Any, Protocol, Self, final, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -104,6 +104,13 @@ class CoordinateDomain:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def order_description(self) -> dict[str, list[str]]:
+        """Return the names in order as a part of a description, nothing where they are sorted.
+
+        A log sorts the keys of what it holds.
+        """
+        return {} if list(self.names) == sorted(self.names) else {"names": list(self.names)}
 
     @cached_property
     def range(self) -> Tensor:
@@ -235,3 +242,14 @@ def _names(names: Iterable[str]) -> tuple[str, ...]:
             return found
     hint = "Such as ['angle']."
     raise InputError(error_message("periodic", "be names of coordinates", repr(names), hint))
+
+
+def in_described_order(description: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return values by the name of a coordinate in the order of the coordinates.
+
+    Args:
+        description: description of a space, with `CoordinateDomain.order_description`.
+        key: key of the values in it.
+    """
+    values: dict[str, Any] = dict(description[key])
+    return {name: values[name] for name in description.get("names", values)}

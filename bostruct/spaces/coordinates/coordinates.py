@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from bostruct.errors import InputError, SpaceError, check_positive, check_shape, error_message
 from bostruct.runtime.callable_name import qualified_name, to_json_value
-from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain
+from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain, in_described_order
 from bostruct.spaces.coordinates.decoded_values import NumericalValues, jacobian
 from bostruct.spaces.coordinates.least_squares import closest_point
 from bostruct.spaces.coordinates.sampling import moves_inside, sample_inside
@@ -33,6 +34,8 @@ from bostruct.structures import (
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+log = logging.getLogger(__name__)
 
 MAX_CACHED = 1 << 14
 """Structures of the function that are kept."""
@@ -78,9 +81,12 @@ class Coordinates:
         numbers: `[a]` int64 atomic numbers.
         atomic_radii: `[a]` Å.
 
+    Points at which the function raises an error are outside, which is logged once.
+
     Raises:
         InputError: an argument is invalid.
-        SpaceError: the function fails, or makes no structure without close atoms.
+        SpaceError: the function fails in the middle of the bounds, or makes no structure without
+            close atoms.
     """
 
     numbers: Tensor
@@ -115,7 +121,8 @@ class Coordinates:
             raise InputError(error_message("atoms", "be ase.Atoms", repr(atoms), hint))
         else:
             self._template = from_ase(atoms).without_results()
-            P = self._values(self._middle.unsqueeze(0))[0, :-9].reshape(-1, 3)
+            made = self._value(self._call(self._middle), self._middle)
+            P = made[:-9].reshape(-1, 3)
             self._template = replace(self._template, positions=P.detach())
         self._set_atoms(atomic_radii)
         self._digest = _digest(self._template)
@@ -144,6 +151,7 @@ class Coordinates:
                 error_message("min_distance_factor", condition, min_distance_factor, hint)
             )
         self.domain, self.min_distance_factor = domain, float(min_distance_factor)
+        self._failure = ""
         self._cache: dict[bytes, Tensor] = {}
 
     def _set_atoms(self, atomic_radii: Mapping[str, float] | None) -> None:
@@ -192,21 +200,28 @@ class Coordinates:
             condition = "make structures without atoms that are too close"
             hint = "Give other `bounds`, or a smaller `min_distance_factor`."
             value = f"{len(X)} of {n} random ones"
+            hint = self._failure or hint
             raise SpaceError(error_message("function", condition, value, hint))
         return X
 
     def decode(self, X: Tensor) -> Structures:
         """Return the structures at X `[..., d]`, row-major, differentiable in X.
 
+        Where the function fails the structure is that in the middle of the bounds; such points are
+        outside.
+
         Raises:
-            SpaceError: the function fails, or the space was read from a log without it.
+            SpaceError: the function makes other atoms, or the space was read from a log without it.
         """
         rows = X.reshape(-1, X.shape[-1])
         check_shape("X", rows, [None, self.dimension])
-        values = self._differentiable_values(rows.to(device="cpu", dtype=torch.float64)).to(X)
+        values = self._differentiable_values(rows.to(device="cpu", dtype=torch.float64))
+        middle = torch.cat((self._template.positions.flatten(), self._template.cell.flatten()))
+        values = torch.where(values.isfinite().all(-1, keepdim=True), values, middle).to(X)
         b, a = len(rows), len(self.numbers)
         template = self._template.to(device=X.device)
         cell = values[:, 3 * a :].reshape(b, 3, 3)
+        cell = cell if bool(template.pbc.any()) else cell.detach()
         return Structures.unchecked(
             positions=values[:, : 3 * a].reshape(-1, 3),
             numbers=template.numbers.repeat(b),
@@ -280,7 +295,8 @@ class Coordinates:
             raise InputError(error_message("stored", "hold a structure", "nothing"))
         self = object.__new__(cls)
         self.function, self.arguments = None, {}
-        domain = CoordinateDomain.from_bounds(description["bounds"], description["periodic"])
+        bounds = in_described_order(description, "bounds")
+        domain = CoordinateDomain.from_bounds(bounds, description["periodic"])
         self._set_domain(domain, description["min_distance_factor"])
         self._template, self._returns_positions = stored.structures, False
         self._set_atoms(description["atomic_radii"])
@@ -340,6 +356,7 @@ class Coordinates:
             "atomic_radii": dict(sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))),
             "min_distance_factor": self.min_distance_factor,
             "sha256": self._digest,
+            **self.domain.order_description(),
         }
 
     @cached_property
@@ -371,9 +388,23 @@ class Coordinates:
             value = f"{type(error).__name__}: {error} at {at}"
             raise SpaceError(error_message("function", "make a structure", value)) from error
 
-    def _value(self, x: Tensor) -> Tensor:
-        """Return positions and cell at x `[d]`, flat `[m]`."""
-        made = self._call(x)
+    def _value_or_nan(self, x: Tensor) -> Tensor:
+        """Return positions and cell at x `[d]`, flat `[m]`, NaN where the function fails."""
+        try:
+            made = self._call(x)
+        except SpaceError as error:
+            if self.function is None:
+                raise
+            if not self._failure:
+                self._failure = str(error)
+                log.warning("%s Such points are outside of the space.", self._failure)
+            return torch.full(
+                (3 * len(self._template.numbers) + 9,), torch.nan, dtype=torch.float64
+            )
+        return self._value(made, x)
+
+    def _value(self, made: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - of the user's function
+        """Return positions and cell of what was made at x `[d]`, flat `[m]`."""
         if self._returns_positions:
             try:
                 P = torch.as_tensor(made, dtype=torch.float64)
@@ -406,14 +437,14 @@ class Coordinates:
     def _values(self, X: Tensor) -> Tensor:
         """Return positions and cells at X `[n, d]`, `[n, m]`, cached where no gradient is taken."""
         if X.requires_grad:
-            return torch.stack([self._value(x) for x in X])
+            return torch.stack([self._value_or_nan(x) for x in X])
         rows = []
         for x in X.detach():
             key = _key(x)
             if key not in self._cache:
                 if len(self._cache) >= MAX_CACHED:
                     self._cache.clear()
-                self._cache[key] = self._value(x).detach()
+                self._cache[key] = self._value_or_nan(x).detach()
             rows.append(self._cache[key])
         m = 3 * len(self._template.numbers) + 9
         return torch.stack(rows) if rows else X.new_zeros(0, m)

@@ -54,7 +54,10 @@ def jacobian(values: Values, domain: CoordinateDomain, X: Tensor) -> Tensor:
 
 @final
 class NumericalValues(torch.autograd.Function):
-    """Values of a function without derivatives, whose gradient is one of differences."""
+    """Values of a function without derivatives, whose gradient is one of differences.
+
+    Where a difference is not known, as at the border of where the function has values, it is zero.
+    """
 
     @staticmethod
     def forward(ctx: Any, X: Tensor, values: Values, domain: CoordinateDomain) -> Tensor:  # noqa: ANN401 - torch
@@ -68,5 +71,5 @@ class NumericalValues(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401 - torch
         """Return the gradient by X `[n, d]` for one by the values `[n, m]`."""
         (X,) = ctx.saved_tensors
-        J = jacobian(ctx.values, ctx.domain, X)
+        J = jacobian(ctx.values, ctx.domain, X).nan_to_num()
         return (gradient.unsqueeze(-1) * J).sum(-2), None, None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any, Self, SupportsIndex, final
 
 import numpy as np
@@ -18,11 +19,17 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, SpaceError, check_positive, check_shape, error_message
-from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain
+from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain, in_described_order
 from bostruct.spaces.coordinates.sampling import moves_inside, sample_inside
 from bostruct.spaces.fingerprint_distance import FingerprintedStructures, is_within_tolerance
 from bostruct.spaces.molecules.dihedral_angles import dihedral_angles, turn_torsions
-from bostruct.spaces.molecules.molecular_graph import BOND_FACTOR, is_in_ring
+from bostruct.spaces.molecules.molecular_graph import (
+    BOND_FACTOR,
+    find_bonds,
+    is_in_ring,
+    match_graphs,
+    neighbors_of,
+)
 from bostruct.spaces.molecules.molecule import COLLINEAR_COSINE, Molecule
 from bostruct.spaces.molecules.superposition import superposed_rmsd
 from bostruct.spaces.space import Move
@@ -50,6 +57,12 @@ REFERENCE_SLACK = 0.95
 RIGID_TOLERANCE = 0.02
 """Å. RMSD from the rigid conformer up to which a structure is one."""
 
+MAX_ORDERS = 1 << 15
+"""Number of orders of the atoms of a structure that are tried; a methyl group alone has six."""
+
+ORDERS_PER_CHUNK = 512
+"""Number of them that are compared at once."""
+
 ROUNDING = 1e-9
 """Radians. Difference of angles that are equal."""
 
@@ -60,8 +73,7 @@ class Conformers(FingerprintedStructures):
 
     The coordinates X `[..., t]` are dihedral angles in radians with the sign of IUPAC, periodic, in
     the order of `torsions`. Bond lengths, bond angles and other dihedrals are those of the given
-    geometry. A final relaxation follows the torsions; to relax all atoms, hand conformers on to a
-    campaign in `Cluster`.
+    geometry. A final relaxation moves all atoms, see `FinalRelaxation`.
 
     Args:
         molecule: the molecule with its reference geometry: a `Molecule`, a name in
@@ -173,7 +185,8 @@ class Conformers(FingerprintedStructures):
     def encode(self, structures: Structures) -> Tensor:
         """Return the dihedral angles of conformers of the molecule, `[b, t]` radians.
 
-        They may be shifted and rotated; their atoms stand in the order of the molecule.
+        They may be shifted and rotated, and mirrored if the molecule has no stereocenter. Their
+        atoms may stand in any order, which bonds tell, that of the molecule being tried first.
 
         Raises:
             InputError: a structure is another molecule, or has other bond lengths or angles.
@@ -235,7 +248,8 @@ class Conformers(FingerprintedStructures):
     ) -> Self:
         """Return the space with a given description."""
         molecule = Molecule.from_description(description["molecule"])
-        return cls(molecule, description["torsions"], rmsd_threshold=description["rmsd_threshold"])
+        torsions = in_described_order(description, "torsions")
+        return cls(molecule, torsions, rmsd_threshold=description["rmsd_threshold"])
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""
@@ -245,6 +259,7 @@ class Conformers(FingerprintedStructures):
             "molecule": self.molecule.description(),
             "torsions": dict(named),
             "rmsd_threshold": self.rmsd_threshold,
+            **self.domain.order_description(),
         }
 
     def _positions(self, X: Tensor) -> Tensor:
@@ -257,24 +272,46 @@ class Conformers(FingerprintedStructures):
     def _encode_one(self, structure: Structures) -> Tensor:
         """Return the angles `[t]` of one structure."""
         P, condition = structure.positions, f"be conformers of {self.molecule.name}"
-        if not torch.equal(structure.numbers.cpu(), self.numbers):
+        numbers = structure.numbers.cpu()
+        if not torch.equal(numbers.sort().values, self.numbers.sort().values):
             value = ", ".join(structure.formulas())
-            hint = "Its atoms stand in the order of the molecule."
-            raise InputError(error_message("structures", condition, value, hint))
-        x = self.domain.wrap(dihedral_angles(P, self.torsions))
-        if not self._is_rigid(x, P):
-            hint = (
-                "Its atoms, hydrogen atoms too, stand in the order of the molecule; for another "
-                "geometry make the space with that one."
-            )
-            value = "one with other bond lengths, bond angles or dihedrals"
-            raise InputError(error_message("structures", condition, value, hint))
-        return x
+            raise InputError(error_message("structures", condition, value))
+        if torch.equal(numbers, self.numbers):
+            angles, rmsd = self._closest(P.unsqueeze(0))
+            if rmsd <= RIGID_TOLERANCE:
+                return angles
+        radii = covalent_radii(numbers)
+        D = torch.cdist(P, P, compute_mode="donot_use_mm_for_euclid_dist").cpu()
+        theirs = neighbors_of(len(numbers), find_bonds(D, radii))
+        ours = (self.numbers.tolist(), self.molecule.neighbors)
+        orders = list(islice(match_graphs(*ours, numbers.tolist(), theirs), MAX_ORDERS))
+        if not orders:
+            hint = "Relax it with the bonds of that molecule, or make the space of this one."
+            raise InputError(error_message("structures", condition, "one with other bonds", hint))
+        Q = P[torch.tensor(orders, device=P.device)]
+        angles, rmsd = self._closest(Q)
+        if rmsd <= RIGID_TOLERANCE:
+            return angles
+        angles, mirrored_rmsd = self._closest(Q * Q.new_tensor([1.0, 1.0, -1.0]))
+        if mirrored_rmsd <= RIGID_TOLERANCE and not self.molecule.has_stereocenter:
+            return angles
+        value = f"one with other bond lengths, bond angles or dihedrals, {rmsd:.2g} Å away"
+        hint = "For another geometry make the space with that one."
+        if mirrored_rmsd <= RIGID_TOLERANCE:
+            value = "its mirror image, another molecule as there is a stereocenter"
+            hint = "Mirror it, or make the space with that molecule."
+        raise InputError(error_message("structures", condition, value, hint))
 
-    def _is_rigid(self, x: Tensor, P: Tensor) -> bool:
-        """Return whether positions `[a, 3]` are those of the conformer at x `[t]`."""
-        rmsd = superposed_rmsd(self._positions(x), P)
-        return bool(rmsd <= RIGID_TOLERANCE)
+    def _closest(self, P: Tensor) -> tuple[Tensor, float]:
+        """Return the angles `[t]` of the most rigid of positions `[n, a, 3]`, and its RMSD, Å."""
+        angles, rmsds = [], []
+        for part in P.split(ORDERS_PER_CHUNK):
+            x = self.domain.wrap(dihedral_angles(part, self.torsions))
+            angles.append(x)
+            rmsds.append(superposed_rmsd(self._positions(x), part))
+        rmsd = torch.cat(rmsds)
+        best = int(rmsd.argmin())
+        return torch.cat(angles)[best], float(rmsd[best])
 
 
 def _named_torsions(molecule: Molecule, torsions: object) -> dict[str, tuple[int, int, int, int]]:

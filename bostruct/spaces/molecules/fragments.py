@@ -43,6 +43,9 @@ MIN_LEVER = 0.1
 MAX_FREE_CHOICES = 1000
 """Number of ways to choose the free atoms of a structure that are tried."""
 
+MAX_ORDERS = 64
+"""Number of orders of the atoms of a structure among which one that is inside is sought."""
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
@@ -406,11 +409,12 @@ class Fragments:
         names = " and ".join(sorted((symbols[i], symbols[j])))
         return f"{names} that are not bonded {float(D[i, j]):.2f} Å apart"
 
-    def match_atoms(self, numbers: Sequence[int], D: Tensor) -> list[int] | None:
-        """Return which atom of a structure each atom is, None if it is not made of the molecules.
+    def match_atoms(self, numbers: Sequence[int], D: Tensor) -> Iterator[list[int]]:
+        """Yield which atom of a structure each atom may be, none if it is of other molecules.
 
         Equal molecules are taken in the order of the structure. Free atoms may be bonded to
         molecules: atoms of their elements with the fewest and longest bonds are taken first.
+        Which of them are free bonds alone may leave open; atoms may then be too close or far.
 
         Args:
             numbers: atomic numbers of the structure.
@@ -422,8 +426,7 @@ class Fragments:
         for free in self._choose_free(numbers, bonded, D / sums):
             order = self._match_molecules(numbers, bonded, free)
             if order is not None:
-                return order
-        return None
+                yield order
 
     def _choose_free(
         self, numbers: Sequence[int], bonded: Tensor, ratios: Tensor
@@ -466,8 +469,8 @@ class Fragments:
                 local = {atom: k for k, atom in enumerate(part)}
                 theirs = [numbers[atom] for atom in part]
                 graph = [[local[j] for j in neighbors[atom]] for atom in part]
-                found = match_graphs(unit.numbers.tolist(), unit.neighbors, theirs, graph)
-                if found is not None:
+                ways = match_graphs(unit.numbers.tolist(), unit.neighbors, theirs, graph)
+                if (found := next(ways, None)) is not None:
                     order += [part[k] for k in found]
                     parts.remove(part)
                     break

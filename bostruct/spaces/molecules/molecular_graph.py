@@ -7,7 +7,7 @@ Notation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
@@ -98,8 +98,8 @@ def atom_classes(numbers: Sequence[int], neighbors: Neighbors) -> list[int]:
 
 def match_graphs(
     numbers: Sequence[int], neighbors: Neighbors, other_numbers: Sequence[int], others: Neighbors
-) -> list[int] | None:
-    """Return which atom of another molecule each atom is, None if their graphs differ.
+) -> Iterator[list[int]]:
+    """Yield which atom of another molecule each atom may be, in every way in which graphs agree.
 
     Backtracking over atoms of equal classes, each next to one that has been matched.
 
@@ -114,15 +114,16 @@ def match_graphs(
     if sorted(zip(classes, numbers, strict=True)) != sorted(
         zip(other_classes, other_numbers, strict=True)
     ):
-        return None
+        return
     order = [0]
     for i in order:  # breadth first: each atom but the first has a neighbor before it
         order.extend(j for j in neighbors[i] if j not in order)
     found: dict[int, int] = {}
 
-    def extend(depth: int) -> bool:
+    def extend(depth: int) -> Iterator[list[int]]:
         if depth == len(order):
-            return True
+            yield [found[i] for i in range(len(order))]
+            return
         i = order[depth]
         before = [found[j] for j in neighbors[i] if j in found]
         choices = others[before[0]] if before else range(len(others))
@@ -131,9 +132,7 @@ def match_graphs(
                 continue
             if len(others[k]) == len(neighbors[i]) and all(k in others[p] for p in before):
                 found[i] = k
-                if extend(depth + 1):
-                    return True
+                yield from extend(depth + 1)
                 del found[i]
-        return False
 
-    return [found[i] for i in range(len(order))] if extend(0) else None
+    yield from extend(0)

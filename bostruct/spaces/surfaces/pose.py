@@ -23,7 +23,7 @@ from torch import Tensor
 from bostruct.errors import InputError, SpaceError, check_shape, error_message
 from bostruct.spaces.clusters.packing import CONTACT_FACTOR
 from bostruct.spaces.connectivity import resolve_max_gap_factor
-from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain
+from bostruct.spaces.coordinates.coordinate_domain import CoordinateDomain, in_described_order
 from bostruct.spaces.coordinates.rotation_vectors import BodyRotation, from_quaternions
 from bostruct.spaces.coordinates.sampling import moves_inside, sample_inside
 from bostruct.spaces.fingerprint_distance import RELATIVE_ROUNDING, FingerprintedStructures
@@ -251,7 +251,7 @@ class Pose(FingerprintedStructures):
         return cls(
             Molecule.from_description(description["molecule"]),
             on=to_ase(stored.structures)[0],
-            torsions=description["torsions"],
+            torsions=in_described_order(description, "torsions"),
             height=description["height"],
         )
 
@@ -261,9 +261,10 @@ class Pose(FingerprintedStructures):
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""
-        torsions = {}
+        torsions, order = {}, {}
         if self._conformers is not None:
             torsions = self._conformers.description()["torsions"]
+            order = self._conformers.domain.order_description()
         return {
             "type": "Pose",
             "molecule": self.molecule.description(),
@@ -275,6 +276,7 @@ class Pose(FingerprintedStructures):
             },
             "torsions": torsions,
             "height": list(self.height),
+            **order,
         }
 
     @property

@@ -36,7 +36,6 @@ from bostruct.spaces.fingerprint_distance import (
     FingerprintedStructures,
 )
 from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
-from bostruct.spaces.molecules import moves as unit_moves
 from bostruct.spaces.molecules.bounds import bond_bounds, name_reactions
 from bostruct.spaces.molecules.fragments import Fragments
 from bostruct.spaces.molecules.molecule import Molecule
@@ -45,13 +44,17 @@ from bostruct.spaces.region import chain_length, packed_radius
 from bostruct.spaces.space import Move
 from bostruct.spaces.stored_structures import StoredStructures, without_type
 from bostruct.spaces.surfaces import bounds, moves
+from bostruct.spaces.surfaces.adsorbed_molecules import (
+    find_molecules,
+    image_distances,
+    least_volume,
+    move_molecules,
+    touching_lengths,
+)
 from bostruct.spaces.surfaces.deposition import contact_height, deposit_all, relax_overlaps
 from bostruct.spaces.surfaces.molecular_deposition import (
     deposit_molecules,
-    join_units,
     push_units_apart,
-    relocate_unit,
-    slide_units,
     wrap_units,
 )
 from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms, is_self_pair
@@ -76,9 +79,7 @@ from bostruct.spaces.surfaces.vacuum import (
 from bostruct.structures import (
     SYMBOLS,
     Structures,
-    covalent_radii,
     to_ase,
-    van_der_waals_radii,
 )
 
 if TYPE_CHECKING:
@@ -95,14 +96,6 @@ WRAP_MARGIN = 0.1
 
 N_GRID_POINTS = 24
 """Number of grid points along each lattice vector for the lowest contact height."""
-
-UNIT_MOVES = {
-    "turn": unit_moves.turn_molecules,
-    "exchange": unit_moves.exchange,
-    "bend": unit_moves.bend,
-    "mirror": unit_moves.mirror,
-}
-"""Moves of whole molecules that depend on nothing else, by name."""
 
 ATOMIC_MOVES = {"permute_atoms": "permute", "rattle_atoms": "rattle", "relocate_atom": "relocate"}
 """Moves of atoms that may break bonds, where molecules move too, by the names they have alone."""
@@ -247,6 +240,8 @@ class Surface(WholeMolecules, FingerprintedStructures):
         check_one_piece(slab_structure, normal_axis, bond_length, max_gap_factor)
         check_fixed_side(slab_structure, normal_axis, bond_length)
         object.__setattr__(self, "region", self._resolve_region(region))
+        if fragments is not None:
+            self._check_volume(fragments)
         generator = torch.Generator().manual_seed(0)
         if self._sample(N_TRIAL_SAMPLES, generator, N_TRIAL_ATTEMPTS) is None:
             raise self._infeasible_error()
@@ -372,12 +367,9 @@ class Surface(WholeMolecules, FingerprintedStructures):
         if self.fragments is None or self.allow_reactions:
             return None
         P = self._positions(x)
-        f, plane = self._n_free, self._template(x).plane
-        Q = P @ plane.axes
-        shifts = plane.translations(float(self.min_distances.max()))
-        D = displacement_norms(plane.displacements(Q, Q, shifts))
-        D = D.masked_fill(is_self_pair(f, f, shifts), torch.inf).amin(-1)
-        return self.fragments.violation(P, D, self.min_distances[:, :f].to(P))
+        reach = float(self.min_distances.max())
+        D = image_distances(P @ self._template(x).plane.axes, self._template(x).plane, reach)
+        return self.fragments.violation(P, D, self.min_distances[:, : self._n_free].to(P))
 
     @cached_property
     def fingerprint_tolerance(self) -> float:
@@ -595,22 +587,10 @@ class Surface(WholeMolecules, FingerprintedStructures):
         assert fragments is not None
         if name in ATOMIC_MOVES:
             return self._move(ATOMIC_MOVES[name], X, generator)
-        template, Q = self._template(X), self._to_plane_frame(X)
-        f, plane, bonds = self._n_free, template.plane, template.bond_lengths
-        if name == "relocate":
-            high = template.height_range[1]
-            far = self._far_lengths.to(X)
-            Q = relocate_unit(Q, fragments, bonds, far, high, plane, generator)
-        elif name == "slide":
-            first_unit = f - self._n_adsorbate_atoms  # free atoms of the slab are units
-            Q = slide_units(Q, fragments, first_unit, plane, generator)
-        else:
-            if name == "rattle":
-                length = float(bonds[:f, :f].mean())
-                moved = unit_moves.rattle(Q[:, :f], fragments, length, generator)
-            else:
-                moved = UNIT_MOVES[name](Q[:, :f], fragments, generator)
-            Q = torch.cat((moved, Q[:, f:]), 1)
+        template, far = self._template(X), self._far_lengths.to(X)
+        Q = self._to_plane_frame(X)
+        n = self._n_adsorbate_atoms
+        Q = move_molecules(name, Q, fragments, template, far, n, generator)
         moved = self._from_plane_frame(self._relax_overlaps(Q))
         return torch.where(self.contains(moved).unsqueeze(-1), moved, self.project(X))
 
@@ -620,18 +600,12 @@ class Surface(WholeMolecules, FingerprintedStructures):
         Molecules are in one piece.
         """
         plane = self._template(P).plane
-        Q = P @ plane.axes
-        shifts = plane.translations(float(self.bond_lengths.max()))
-        joined = join_units(Q, fragments, plane)
-        rows = []
-        for q, whole, is_whole in zip(
-            Q, joined, fragments.are_bonds_whole(joined).tolist(), strict=True
-        ):
-            order = None
-            if not is_whole:
-                nearest = displacement_norms(plane.displacements(q, q, shifts)).amin(-1)
-                order = fragments.match_atoms(fragments.numbers.tolist(), nearest.detach().cpu())
-            rows.append(whole if order is None else join_units(q[order], fragments, plane))
+        reach = float(self.bond_lengths.max())
+
+        def is_inside(q: Tensor) -> bool:
+            return bool(self.contains((q.detach() @ plane.axes.T).flatten()))
+
+        rows = [find_molecules(q, fragments, plane, reach, is_inside) for q in P @ plane.axes]
         return torch.stack(rows) @ plane.axes.T if rows else P
 
     def _relax_overlaps(self, Q: Tensor, max_height: float = math.inf) -> Tensor:
@@ -695,13 +669,8 @@ class Surface(WholeMolecules, FingerprintedStructures):
         """
         assert self.fragments is not None
         order = self.free_first_order
-        scale = self.atomic_radii / covalent_radii(self.numbers)
-        radii = (van_der_waals_radii(self.numbers) * scale)[order]
-        in_molecule = torch.zeros(len(order), dtype=torch.bool)
-        in_molecule[len(self.fragments.free_numbers) : self._n_free] = True
-        unlike = in_molecule.unsqueeze(0) ^ in_molecule.unsqueeze(1)
-        sums = radii.unsqueeze(0) + radii.unsqueeze(1)
-        return torch.where(unlike, torch.maximum(sums, self.bond_lengths), self.bond_lengths)
+        numbers, radii = self.numbers[order], self.atomic_radii[order]
+        return touching_lengths(self.fragments, numbers, radii, self.bond_lengths)
 
     @cached_property
     def _plane(self) -> PeriodicPlane:
@@ -784,6 +753,19 @@ class Surface(WholeMolecules, FingerprintedStructures):
         distances[self.free_indices[:n_slab_free]] = self.min_distances[:n_slab_free][:, slab_atoms]
         distances = torch.maximum(distances, distances.T) * (1 - RELATIVE_ROUNDING)
         check_slab_overlaps(self.slab, self._plane, distances)
+
+    def _check_volume(self, fragments: Fragments) -> None:
+        """Raise an error if molecules, compressed in contact, do not fit into the region."""
+        low, high = self.region
+        needed, radius = least_volume(fragments, self.atomic_radii[self.free_indices])
+        height = min(high, self.sampling_height) - low + 2 * radius
+        area = float(torch.linalg.det(self._plane.lattice).abs())
+        if needed > area * height:
+            held = self._molecules_name()
+            condition = f"have room for {held}, {needed:.0f} Å³ if packed as in a crystal"
+            value = f"({low:.2f}, {high:.2f}) Å, {area * height:.0f} Å³"
+            hint = "Give fewer molecules, or repeat the slab."
+            raise SpaceError(error_message("region", condition, value, hint))
 
     def _infeasible_error(self) -> SpaceError:
         low, high = self.region

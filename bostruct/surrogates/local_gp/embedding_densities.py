@@ -118,7 +118,8 @@ class JointLikelihood:
         sizes = [term.n_features for term in terms]
         (k,) = (k for k, term in enumerate(terms) if isinstance(term, FittedEmbeddingTerm))
         self.columns = slice(sum(sizes[:k]), sum(sizes[: k + 1]))
-        self.T = self.weight.unsqueeze(-1) * self.rows.term_features(terms, soap, data)
+        self.pairs = terms.pairs(data.structures)
+        self.T = self._term_features(terms)
 
     def most_probable_densities(self) -> Densities:
         """Return the densities of highest marginal likelihood times their priors."""
@@ -171,5 +172,8 @@ class JointLikelihood:
     def embedding(self, theta: NDArray[np.float64]) -> Tensor:
         """Return the features of the embedding, `[r, k]`."""
         term = self.description.build(self.radii, densities_of(theta, len(self.radii)))
-        features = self.rows.term_features(EnergyTerms((term,)), self.soap, self.data)
+        return self._term_features(EnergyTerms((term,)))
+
+    def _term_features(self, terms: EnergyTerms) -> Tensor:
+        features = self.rows.term_features(terms, self.soap, self.data, self.pairs)
         return self.weight.unsqueeze(-1) * features

@@ -13,7 +13,7 @@ the environments none of it is residual.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, final
 
@@ -169,6 +169,22 @@ class EnergyTerms:
         terms = (changed if isinstance(term, kind) else term for term in self.terms)
         return replace(self, terms=tuple(terms))
 
+    def with_more(self, more: Iterable[EnergyTerm]) -> EnergyTerms:
+        """Return the terms followed by more."""
+        return replace(self, terms=(*self.terms, *more))
+
+    def columns(self, some: EnergyTerms, m: int) -> Tensor:
+        """Return the features of m environments and of some of these terms among those of all."""
+        starts, start = {}, m
+        for term in self.terms:
+            starts[id(term)] = start
+            start += term.n_features
+        blocks = [torch.arange(m)]
+        for term in some:
+            first = starts[id(term)]
+            blocks.append(torch.arange(first, first + term.n_features))
+        return torch.cat(blocks)
+
     def with_amplitudes(self, weight_std: Tensor, m: int) -> EnergyTerms:
         """Return the terms with the amplitudes in the standard deviations of all weights `[M]`."""
         starts = [block.start for block in self.amplitude_blocks(m)]
@@ -181,6 +197,7 @@ class EnergyTerms:
         species_index: Tensor,
         index: Tensor,
         fixed_atoms: FixedAtoms | None = None,
+        pairs: Pairs | None = None,
     ) -> Tensor:
         """Return K `[count, ..]` followed by the features of all terms.
 
@@ -190,20 +207,25 @@ class EnergyTerms:
             species_index: `[n]`, species of the atoms.
             index: `[n]`, row of K that each atom belongs to.
             fixed_atoms: The fixed atoms of the structures, whose part is computed once; optional.
+            pairs: Those that `pairs` returns; optional.
         """
         if not self.terms:
             return K
-        pairs = self._pairs(structures, fixed_atoms)
+        pairs = pairs or self.pairs(structures, fixed_atoms)
         arguments = structures, species_index, index, len(K), fixed_atoms, pairs
         return torch.cat((K, *(term.features(*arguments) for term in self.terms)), -1)
 
     def append_force_features(
-        self, K: Tensor, structures: Structures, species_index: Tensor
+        self,
+        K: Tensor,
+        structures: Structures,
+        species_index: Tensor,
+        pairs: Pairs | None = None,
     ) -> Tensor:
         """Return K `[n, 3, ..]` followed by the features of the forces of all terms."""
         if not self.terms:
             return K
-        arguments = structures, species_index, self._pairs(structures)
+        arguments = structures, species_index, pairs or self.pairs(structures)
         return torch.cat((K, *(term.force_features(*arguments) for term in self.terms)), -1)
 
     def append_strain_features(
@@ -212,11 +234,12 @@ class EnergyTerms:
         """Return K `[b, 6, ..]` followed by the derivatives of the features of all terms."""
         if not self.terms:
             return K
-        arguments = structures, species_index, self._pairs(structures)
+        arguments = structures, species_index, self.pairs(structures)
         return torch.cat((K, *(term.strain_features(*arguments) for term in self.terms)), -1)
 
-    def _pairs(self, structures: Structures, fixed_atoms: FixedAtoms | None = None) -> Pairs | None:
-        cutoff = max(term.cutoff for term in self.terms)
+    def pairs(self, structures: Structures, fixed_atoms: FixedAtoms | None = None) -> Pairs | None:
+        """Return the pairs of atoms that the terms need; None for none."""
+        cutoff = max((term.cutoff for term in self.terms), default=0.0)
         return find_pairs(structures, cutoff, fixed_atoms) if cutoff else None
 
     def amplitude_blocks(self, m: int) -> list[slice]:

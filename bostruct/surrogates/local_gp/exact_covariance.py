@@ -26,7 +26,7 @@ from torch import Tensor
 
 from bostruct.descriptors import SOAP, DescriptorGradients
 from bostruct.surrogates.local_gp.dot_product_kernel import DotProductKernel
-from bostruct.surrogates.local_gp.energy_terms import EnergyTerms
+from bostruct.surrogates.local_gp.energy_terms import EnergyTerms, Pairs
 from bostruct.surrogates.local_gp.marginal_likelihood import Rows, RowStatistics
 from bostruct.surrogates.local_gp.prior_variance import pad_atoms
 from bostruct.surrogates.training_data import Observations
@@ -66,22 +66,25 @@ class ForceRows:
         row = torch.cat(rows).to(data.forces.device)
         return cls(torch.div(row, 3, rounding_mode="floor"), row % 3)
 
-    def term_features(self, terms: EnergyTerms, soap: SOAP, data: Observations) -> Tensor:
+    def term_features(
+        self, terms: EnergyTerms, soap: SOAP, data: Observations, pairs: Pairs | None = None
+    ) -> Tensor:
         """Return the features `[b + r, t]` of all terms, of the energies and then of the forces.
 
         Args:
             terms: Terms of the energy beside the environments.
             soap: The descriptor.
             data: The b structures.
+            pairs: Pairs of their atoms within the range of the terms; optional.
         """
         structures, like = data.structures, data.energy
         species_index = soap.species_index(structures.numbers)
+        none = like.new_zeros(len(structures), 0), like.new_zeros(len(species_index), 3, 0)
         with torch.no_grad():
-            energies = terms.append_features(
-                like.new_zeros(len(structures), 0), structures, species_index, structures.index
-            )
-            none = like.new_zeros(len(species_index), 3, 0)
-            forces = terms.append_force_features(none, structures, species_index)
+            pairs = pairs or terms.pairs(structures)
+            arguments = structures, species_index, structures.index
+            energies = terms.append_features(none[0], *arguments, pairs=pairs)
+            forces = terms.append_force_features(none[1], structures, species_index, pairs)
         return torch.cat((energies, forces[self.atom, self.axis]))
 
     def statistics(self, F: Tensor, data: Observations) -> Rows:

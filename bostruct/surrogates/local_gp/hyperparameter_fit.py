@@ -127,9 +127,8 @@ class ScaledFit:
 
     def log_prior(self) -> tuple[float, NDArray[np.float64]]:
         """Return the log density of the priors, and its derivatives by all logarithms."""
-        prior = self.hyperparameters.log_prior()
-        slopes = torch.autograd.grad(prior, list(self.hyperparameters.parameters()))
-        return float(prior.detach()), torch.stack(slopes).numpy()
+        log_density, slopes = self.hyperparameters.log_prior()
+        return float(log_density), slopes.numpy()
 
     def logarithms(self) -> NDArray[np.float64]:
         """Return the logarithms of all values in units of the problem."""

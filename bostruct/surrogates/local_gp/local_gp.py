@@ -472,13 +472,17 @@ class LocalGP:
         first_terms = self._with_most_probable_densities(first_terms, soap, structures, radii)
         local = LocalKernel(soap, self._kernel())
 
-        def evidence(one: PairTerm, few: Observations) -> float:
-            with_pairs = first_terms.with_term(one.build(radii))
-            return self._sparse_evidence(local, few, with_pairs, N_SELECTION_ENVIRONMENTS)
-
         def select() -> PairTerm:
             few = data.subsample(N_SELECTION_STRUCTURES)
-            shorter = (replace(description, length_scale=x) for x in SHORT_LENGTH_SCALES)
+            shorter = [replace(description, length_scale=x) for x in SHORT_LENGTH_SCALES]
+            built = {one: one.build(radii) for one in shorter}
+            every = first_terms.with_more(built.values())  # their rows in one pass over the data
+            m, rows = self._selection_statistics(local, few, every, N_SELECTION_ENVIRONMENTS)
+
+            def evidence(one: PairTerm, few: Observations) -> float:
+                terms = first_terms.with_term(built[one]) if one in built else first_terms
+                return self._evidence(rows.of_features(every.columns(terms, m)), few, terms)
+
             return most_probable(
                 description, dict.fromkeys(shorter, MIN_GAIN_PER_ROW), evidence, few
             )
@@ -565,27 +569,44 @@ class LocalGP:
 
         return self._cached("_last_selection", default, radii, data, select)
 
-    def _sparse_evidence(
-        self,
-        one: LocalKernel,
-        data: Observations,
-        terms: EnergyTerms,
-        max_inducing: int | None = None,
-    ) -> float:
-        """Return the log marginal likelihood of data.
-
-        It is -inf where they determine no more numbers than there are structures: where these are
-        nearly copies of one, atoms are out of each other's reach, or no forces are known.
+    def _sparse_evidence(self, one: LocalKernel, data: Observations, terms: EnergyTerms) -> float:
+        """Return the log marginal likelihood of data; see `_evidence`.
 
         Args:
             one: Descriptor and kernel.
             data: The data.
             terms: Terms beside the environments.
-            max_inducing: Largest number of inducing environments; None for that of the surrogate.
+        """
+        _, rows = self._selection_statistics(one, data, terms, self.max_inducing)
+        return self._evidence(rows, data, terms)
+
+    def _selection_statistics(
+        self, local: LocalKernel, data: Observations, terms: EnergyTerms, max_inducing: int
+    ) -> tuple[int, Rows]:
+        """Return the number of inducing environments, and the statistics of the data.
+
+        Args:
+            local: Descriptor and kernel.
+            data: The data.
+            terms: Terms beside the environments.
+            max_inducing: Largest number of inducing environments of one species.
         """
         with_residual = self.approximation in ("fitc", "averaged_fitc")
-        count = min(max_inducing or self.max_inducing, self.max_inducing)
-        _, rows = self._inducing_statistics(one, data, count, with_residual, terms)
+        count = min(max_inducing, self.max_inducing)
+        inducing, rows = self._inducing_statistics(local, data, count, with_residual, terms)
+        return len(inducing), rows
+
+    def _evidence(self, rows: Rows, data: Observations, terms: EnergyTerms) -> float:
+        """Return the log marginal likelihood of rows.
+
+        It is -inf where they determine no more numbers than there are structures: where these are
+        nearly copies of one, atoms are out of each other's reach, or no forces are known.
+
+        Args:
+            rows: Statistics of the data.
+            data: The data.
+            terms: Terms beside the environments.
+        """
         fitted, evidence = self._fit_hyperparameters(rows, data, terms)
         known = degrees_of_freedom(rows, fitted).sum()
         return float(evidence) if known > len(data.structures) else -math.inf

@@ -31,7 +31,7 @@ follow them nevertheless, energies are taken for noise, and are wrong by many of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol, final
@@ -39,8 +39,6 @@ from typing import NamedTuple, Protocol, final
 import gpytorch
 import torch
 from botorch.optim.core import scipy_minimize
-from gpytorch.constraints import Positive
-from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
 from bostruct.surrogates.gpytorch_settings import cholesky_only
@@ -133,6 +131,15 @@ class RowStatistics:
             mean_residual_variance=self.mean_residual_variance / feature**2,
         )
 
+    def of_features(self, columns: Tensor) -> RowStatistics:
+        """Return the statistics of some features.
+
+        Args:
+            columns: `[k]`, those that are kept; all of the environments, for the residual variance.
+        """
+        gram = self.gram[columns][:, columns]
+        return replace(self, gram=gram, moment=self.moment[columns])
+
     def without_residual(self) -> RowStatistics:
         """Return these statistics without residual variance."""
         return replace(self, mean_residual_variance=torch.zeros_like(self.mean_residual_variance))
@@ -172,6 +179,10 @@ class Rows(NamedTuple):
         """Return these statistics with energies in a unit, eV, and lengths in another, Å."""
         forces = self.forces.in_units(energy / length, 1 / length)
         return Rows(self.energies.in_units(energy), forces)
+
+    def of_features(self, columns: Tensor) -> Rows:
+        """Return the statistics of some features, `[k]` columns."""
+        return Rows(self.energies.of_features(columns), self.forces.of_features(columns))
 
 
 @final
@@ -216,23 +227,23 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
         for name, _, factor in amplitudes:
             typical[name] = factor * signal, 2.0, MIN_AMPLITUDE
         self.lower_bounds: dict[str, float] = {}
+        means, widths = zip(
+            *((math.log(value), width) for value, width, _ in typical.values()), strict=True
+        )
+        self.prior_mean = torch.tensor(means, dtype=torch.float64)
+        self.prior_width = torch.tensor(widths, dtype=torch.float64)
         self.upper_bounds = {"energy_noise": MAX_ENERGY_NOISE * typical["energy_noise"][0]}
-        for name, (value, width, minimum) in typical.items():
+        for name, (value, _, minimum) in typical.items():
             self.lower_bounds[name] = value * minimum
             # From a small amplitude the likelihood hardly rises, whatever is behind it.
             start = value if name in HYPERPARAMETER_NAMES else signal
             raw = torch.nn.Parameter(torch.tensor(math.log(start), dtype=torch.float64))
             self.register_parameter(f"raw_{name}", raw)
-            positive = Positive(transform=torch.exp, inv_transform=torch.log)
-            self.register_constraint(f"raw_{name}", positive)
-            prior = LogNormalPrior(math.log(value), width)
-            self.register_prior(f"{name}_prior", prior, _prior_closure(name))
 
     def value(self, name: str) -> Tensor:
         """Return one standard deviation: "signal" eV, "energy_noise", that of a term..."""
         raw: Tensor = getattr(self, f"raw_{name}")
-        value: Tensor = getattr(self, f"raw_{name}_constraint").transform(raw)
-        return value
+        return raw.exp()
 
     def set_values(self, values: tuple[float, float, float]) -> None:
         """Set signal, energy noise and force noise."""
@@ -247,17 +258,12 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
             for name, value in self.lower_bounds.items()
         }
 
-    def log_prior(self) -> Tensor:
-        """Return the log density of the priors over the logarithms, a scalar."""
-        terms = [
-            prior.base_dist.log_prob(closure(module).log())
-            for _, module, prior, closure, _ in self.named_priors()
-        ]
-        return torch.stack(terms).sum()
-
-
-def _prior_closure(name: str) -> Callable[[Hyperparameters], Tensor]:
-    return lambda module: module.value(name)
+    def log_prior(self) -> tuple[Tensor, Tensor]:
+        """Return the log density of the priors over the logarithms, and its derivatives by them."""
+        raw = torch.stack([getattr(self, f"raw_{name}").detach() for name in self.names])
+        z = (raw - self.prior_mean) / self.prior_width
+        log_density = -z.square() / 2 - self.prior_width.log() - math.log(2 * math.pi) / 2
+        return log_density.sum(), -z / self.prior_width
 
 
 def are_seen(rows: RowStatistics, s: Tensor, noise: Tensor) -> bool:
@@ -435,11 +441,10 @@ def maximize_marginal_likelihood(
     def closure() -> tuple[Tensor, list[Tensor | None]]:
         with torch.no_grad():
             evidence, gradient = evaluate(values(), amplitude_blocks=blocks)
-        prior = hyperparameters.log_prior()
-        prior_gradient = torch.autograd.grad(prior, [parameters[name] for name in raw_names])
-        both = zip(raw_names, gradient.cpu().unbind(), prior_gradient, strict=True)
-        loss = -(evidence.cpu() + prior.detach()) / count
-        slopes = {name: -(slope + prior_slope) / count for name, slope, prior_slope in both}
+        prior, prior_gradient = hyperparameters.log_prior()
+        loss = -(evidence.cpu() + prior) / count
+        both = -(gradient.cpu() + prior_gradient) / count
+        slopes = dict(zip(raw_names, both.unbind(), strict=True))
         return loss, [slopes[name] for name in free]
 
     with cholesky_only():

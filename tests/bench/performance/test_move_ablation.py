@@ -48,6 +48,7 @@ def test_finds_the_lowest_energy():
     assert found[:, -1].tolist() == pytest.approx([-16.505384] * 2, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_leaves_out_one_after_the_other():
     found = ablate(["lj7", "au2cu3"], 2, QUICK)
     names = {one: [worth.generator for worth in found if worth.landscape == one] for one in SMALL}

@@ -57,6 +57,7 @@ def test_scale_tells_what_a_fit_costs(train):
     assert found["peak memory GB"] > 0.05  # torch alone is larger
 
 
+@pytest.mark.slow
 def test_tables_are_printed(capsys):
     few = {"accuracy": 4, "batches": 2, "steps": 3, "search": 3, "scale": 4, "held": 2}
     arguments = [word for name, n in few.items() for word in (f"--{name}", str(n))]

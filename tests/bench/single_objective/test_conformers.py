@@ -36,7 +36,7 @@ def test_the_group_stands_for_its_tasks() -> None:
     """All tasks of the group have few torsions."""
     tasks, _ = load_tasks_and_settings(["conformers"])
     assert tasks == list(CONFORMERS.values())
-    assert [task.search_space.dimension for task in tasks] == [2, 4]
+    assert [task.search_space.dimension for task in tasks] == [2, 4, 6]
 
 
 @NEEDS_TBLITE

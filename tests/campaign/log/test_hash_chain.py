@@ -190,7 +190,8 @@ def test_any_byte_of_any_row_matters(folder):
     for _ in range(40):
         copy = shutil.copytree(folder, folder.with_name("copy"))
         connection = connect(copy)
-        kinds = [kind for kind in hash_chain.KEY_COLUMNS if kind != "stress"]  # there are none
+        absent = ("stress", "pending")
+        kinds = [kind for kind in hash_chain.KEY_COLUMNS if kind not in absent]
         kind = choice.choice(["campaign", *kinds, "chain"])
         rows = connection.execute(f"SELECT rowid, * FROM bostruct_{kind}").fetchall()
         if rows:

@@ -291,11 +291,11 @@ def fuzz(stored, tmp_path, seeds, make_campaign):
 
 
 def test_folders_of_anybody(folder, tmp_path):
-    fuzz(folder, tmp_path, range(20), campaign)
+    fuzz(folder, tmp_path, range(10), campaign)
 
 
 def test_folders_with_objectives_of_anybody(screened, tmp_path):
-    fuzz(screened.folder, tmp_path, range(20), alloys.campaign)
+    fuzz(screened.folder, tmp_path, range(10), alloys.campaign)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from bostruct.acquisition import (
     StandardDeviation,
     qLowerConfidenceBound,
 )
-from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
+from bostruct.campaign.planning.batch_acquisition import BatchAcquisition, fastest_to_search
 from bostruct.candidates import BasinHopping
 from bostruct.candidates.batched_lbfgs import value_and_gradient_by_autograd
 from bostruct.runtime.rng import generator_for
@@ -85,3 +85,14 @@ def test_the_search_of_the_default_never_asks_for_a_posterior(context, monkeypat
     torch.testing.assert_close(fast.X, slow.X, rtol=0, atol=1e-4)
     torch.testing.assert_close(fast.acq_value, slow.acq_value, rtol=0, atol=1e-6)
     assert fast.generator_names == slow.generator_names
+
+
+def test_a_search_keeps_its_gradients_in_closed_form(context):
+    """Pending structures are left out of what it climbs where they would cost these, else not."""
+    X = context.X_baseline[:2] + 0.3
+    for acquisition, is_left_out in ((LowerConfidenceBound(), True), (StandardDeviation(), False)):
+        free = BatchAcquisition(acquisition, context)
+        pending = free.with_pending(X)
+        searched = fastest_to_search(free, pending)
+        assert searched is (free if free.has_closed_form_gradients and is_left_out else pending)
+        assert pending.has_closed_form_gradients is False

@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 import bostruct as bo
 from bostruct.campaign import Log
 from bostruct.campaign.log.from_description import open_log
-from bostruct.campaign.report.landscape import BOLTZMANN_CONSTANT, Landscape, display_values
+from bostruct.campaign.report.landscape import (
+    BOLTZMANN_CONSTANT,
+    Landscape,
+    acquisition_values,
+    display_values,
+)
 from bostruct.errors import InputError, LogError
 from bostruct.spaces import Coordinates
 
@@ -63,6 +68,18 @@ def test_minima_and_their_weights(folder: Path) -> None:
     lines = found.minima_lines()
     assert "phi (°)" in lines[0]
     assert "weight at 1000 K" in lines[0]
+
+
+def test_acquisition_is_that_of_the_search(folder: Path) -> None:
+    """With the weight of σ of the step, which adapts, and the corrections that it made."""
+    log = open_log(folder)
+    factors = set()
+    for step in [step for step in log.steps() if step.file][-6:]:
+        tensors = log.posterior_tensors(step.number)
+        found = acquisition_values(log, step, log.posterior(step.number), tensors["candidates.X"])
+        torch.testing.assert_close(found, tensors["candidates.acquisition"], rtol=1e-6, atol=1e-7)
+        factors.add(step.hyperparameters["kappa_factor"])
+    assert len(factors) > 1
 
 
 def test_slices_go_through_the_best_structure(folder: Path) -> None:

@@ -1,4 +1,6 @@
 import math
+from dataclasses import replace
+from itertools import permutations
 
 import pytest
 import torch
@@ -140,6 +142,19 @@ def test_equal_molecules_may_be_exchanged_turned_and_mirrored():
     for other in (exchanged, turned, -P):
         assert space.is_duplicate(X, other.flatten(-2)).all()
     assert not space.is_duplicate(X, X.roll(1, 0)).any()
+
+
+def test_free_atoms_are_those_with_which_a_structure_is_inside():
+    """A hydrogen atom beside water, in any order: bonds alone leave open which is free."""
+    space = Cluster.of({"H": 1, "H2O": 1})
+    for structure in space.decode(space.sample(4, seeded_generator(0))).split():
+        for order in permutations(range(4)):
+            shuffled = replace(
+                structure,
+                positions=structure.positions[list(order)],
+                numbers=structure.numbers[list(order)],
+            )
+            assert space.contains(space.encode(shuffled)).all()
 
 
 def test_molecules_are_found_among_atoms_in_any_order():

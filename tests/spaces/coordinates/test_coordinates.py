@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -167,6 +168,16 @@ def test_cells_are_relaxed_by_the_stress(tmp_path: Path, with_stress: bool) -> N
         assert report.n_evaluations == 0
 
 
+def test_log_keeps_the_order_of_coordinates() -> None:
+    """A log sorts the keys of a description, not the coordinates."""
+    space = Coordinates(bent_trimer, BOUNDS, periodic=["angle"])
+    logged = json.loads(json.dumps(space.description(), sort_keys=True))
+    read = CoordinatesClass.from_description(logged, space.stored_structures())
+    assert read.domain.names == space.domain.names
+    assert torch.equal(read.domain.upper, space.domain.upper)
+    assert read.description() == space.description()
+
+
 def test_log_without_the_function() -> None:
     """A space from its description compares and contains X, and says what it lacks."""
     space = Coordinates(bent_trimer, BOUNDS, periodic=["angle"])
@@ -210,6 +221,49 @@ def test_refuses_structures_it_does_not_make() -> None:
 
 def _fails(x: NDArray[np.float64]) -> Atoms:
     raise ZeroDivisionError("no such structure")
+
+
+def fails_where_short(x: NDArray[np.float64]) -> Atoms:
+    """Return `bent_trimer`, or raise an error in a part of the bounds."""
+    if x[0] < 1.7 and x[1] < 180.0:
+        raise ValueError("too short")
+    return bent_trimer(x)
+
+
+@pytest.mark.parametrize("surrogate", [None, bo.surrogates.LocalGP()])
+def test_a_function_may_fail_in_a_part_of_its_bounds(
+    surrogate: bo.surrogates.Surrogate | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such points are outside, which is said once; the search goes on elsewhere."""
+    space = Coordinates(fails_where_short, BOUNDS)
+    bad, good = torch.tensor([[1.5, 90.0], [1.5, 270.0]], dtype=torch.float64)
+    assert not space.contains(bad)
+    assert space.contains(good)
+    assert space.decode(bad.requires_grad_()).positions.isfinite().all()
+    (gradient,) = torch.autograd.grad(space.decode(bad).positions.sum(), bad)
+    assert gradient.isfinite().all()
+    log = bo.Campaign(
+        space=space,
+        evaluator=bo.evaluators.Calculator(EMT),
+        surrogate=surrogate,
+        search=bo.candidates.BasinHopping(n_candidates=8, n_rounds=1, max_time_fraction=1e-9),
+        stop=bo.stop.Evaluations(4),
+    ).run(tmp_path, progress=False)
+    assert all(trial.energy is not None for trial in log.trials())
+    (told,) = [record.getMessage() for record in caplog.records if "outside" in record.message]
+    assert "ValueError: too short at {'distance': " in told
+
+
+def test_says_why_no_structure_can_be_made() -> None:
+    """Where it fails nearly everywhere, its own error is part of the message."""
+
+    def middle_alone(x: NDArray[np.float64]) -> Atoms:
+        if abs(x[0] - 1.8) > 1e-9:
+            raise ValueError("elsewhere")
+        return bent_trimer(x)
+
+    with pytest.raises(SpaceError, match=r"0 of 1 random ones.*ValueError: elsewhere"):
+        Coordinates(middle_alone, BOUNDS)
 
 
 def _changes(x: NDArray[np.float64]) -> Atoms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -129,12 +130,16 @@ def test_bonds_and_torsions_mean_the_same() -> None:
     assert second.domain.names == (f"{i}-{j}-{k}-{m}",)
 
 
-def test_log_has_the_molecule(butane: Conformers) -> None:
-    """The space is built from its description."""
-    read = ConformersClass.from_description(butane.description())
-    X = samples(butane)
-    assert read.description() == butane.description()
-    assert torch.equal(read.decode(X).positions, butane.decode(X).positions)
+@pytest.mark.parametrize("torsions", ["all", "rotatable"])
+def test_log_has_the_molecule(torsions: str) -> None:
+    """The space is built from its description, whose keys a log sorts."""
+    space = Conformers("trans-butane", torsions)
+    logged = json.loads(json.dumps(space.description(), sort_keys=True))
+    read = ConformersClass.from_description(logged)
+    X = samples(space)
+    assert read.description() == space.description()
+    assert read.domain.names == space.domain.names
+    assert torch.equal(read.decode(X).positions, space.decode(X).positions)
 
 
 @pytest.mark.parametrize(
@@ -177,12 +182,44 @@ def test_refuses_molecules_without_torsions() -> None:
         space.is_duplicate(X, X, -1.0)
 
 
-def test_says_that_the_order_of_atoms_may_be_the_fault(butane: Conformers) -> None:
-    """Equal atoms in another order look like other bond lengths."""
+@pytest.mark.parametrize("name", ["trans-butane", "CH3CH2OH", "CH3CONH2"])
+def test_conformers_are_found_in_any_order_and_mirrored(name: str) -> None:
+    """Bonds tell which atom is which; one order that they allow has the lengths and angles."""
+    space = Conformers(name, "all")
+    X = samples(space)
+    order = torch.randperm(len(space.numbers), generator=torch.Generator().manual_seed(1))
+    for x, structure in zip(X, space.decode(X).split(), strict=True):
+        P = structure.positions[order] * torch.tensor([1.0, 1.0, -1.0])
+        given = replace(structure, positions=P, numbers=structure.numbers[order])
+        assert space.is_duplicate(space.encode(given)[0], x)
+
+
+def test_a_stereocenter_is_not_inverted() -> None:
+    """A mirrored alanine is another molecule, whatever the order of its atoms."""
+    pytest.importorskip("rdkit")
+    space = Conformers(Molecule.from_smiles("C[C@H](N)C(=O)O"))
+    structure = space.decode(samples(space)[:1])
+    order = torch.arange(len(space.numbers)).flip(0)
+    shuffled = replace(
+        structure, positions=structure.positions[order], numbers=structure.numbers[order]
+    )
+    back = space.decode(space.encode(shuffled))
+    rmsd = superposed_rmsd(back.positions, structure.positions)
+    assert float(rmsd) < 0.02
+    mirrored = replace(shuffled, positions=-shuffled.positions)
+    with pytest.raises(InputError, match="mirror image, another molecule as there is a stereo"):
+        space.encode(mirrored)
+
+
+def test_says_what_is_not_a_conformer(butane: Conformers) -> None:
+    """Other bonds, or bonds of other lengths."""
     structures = butane.decode(samples(butane)[:1])
-    P = structures.positions[torch.tensor([1, 0, *range(2, len(structures.positions))])]
-    with pytest.raises(InputError, match="hydrogen atoms too, stand in the order of the molecule"):
+    P = structures.positions.clone()
+    P[0] += 5.0
+    with pytest.raises(InputError, match="got one with other bonds"):
         butane.encode(replace(structures, positions=P))
+    with pytest.raises(InputError, match="other bond lengths, bond angles or dihedrals"):
+        butane.encode(replace(structures, positions=1.05 * structures.positions))
 
 
 def test_refuses_bonds_in_rings() -> None:

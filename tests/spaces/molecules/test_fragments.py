@@ -131,13 +131,13 @@ def test_atoms_are_matched_to_molecules(mixed):
     P, _ = random_positions(mixed, 1)
     order = torch.randperm(16, generator=seeded_generator(3))
     D = torch.cdist(P[0, order], P[0, order])
-    found = mixed.match_atoms(mixed.numbers[order].tolist(), D)
+    found = next(mixed.match_atoms(mixed.numbers[order].tolist(), D))
     assert mixed.numbers[order][found].tolist() == mixed.numbers.tolist()
     matched = lengths(mixed, P[:, order][:, found])
     # equivalent hydrogen atoms, whose bonds are almost equal, may be exchanged
     torch.testing.assert_close(matched, mixed.bond_lengths.expand(1, -1), rtol=0, atol=0.01)
     together = torch.full_like(D, 1.0).fill_diagonal_(0.0)
-    assert mixed.match_atoms(mixed.numbers.tolist(), together) is None
+    assert not list(mixed.match_atoms(mixed.numbers.tolist(), together))
 
 
 def test_free_atoms_bonded_to_molecules_are_matched():
@@ -147,7 +147,7 @@ def test_free_atoms_bonded_to_molecules_are_matched():
     P = torch.cat((water[:1] + torch.tensor([0.0, 0.0, 1.15]), water))
     for order in (torch.tensor([1, 2, 3, 0]), torch.tensor([2, 0, 3, 1])):
         D = torch.cdist(P[order], P[order])
-        found = hydronium.match_atoms(hydronium.numbers[order].tolist(), D)
+        found = next(hydronium.match_atoms(hydronium.numbers[order].tolist(), D))
         assert int(order[found[0]]) == 0
         assert lengths(hydronium, P[order][found]).max() < 1.0
 

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from ase.build import molecule
 from ase.collections import g2
@@ -76,7 +77,7 @@ def test_equal_graphs_are_matched_in_any_order():
         atoms = molecule(name)
         order = torch.randperm(len(atoms), generator=torch.Generator().manual_seed(1)).tolist()
         (numbers, neighbors), (others, other_neighbors) = map(graph_of, (atoms, atoms[order]))
-        found = match_graphs(numbers, neighbors, others, other_neighbors)
+        found = next(match_graphs(numbers, neighbors, others, other_neighbors))
         assert sorted(found) == list(range(len(atoms)))
         assert [others[k] for k in found] == numbers
         for i, atoms_of in enumerate(neighbors):
@@ -85,10 +86,20 @@ def test_equal_graphs_are_matched_in_any_order():
 
 def test_isomers_are_not_matched():
     for name, other in (("CH3CH2OH", "CH3OCH3"), ("isobutane", "trans-butane"), ("H2O", "CO")):
-        assert match_graphs(*graph_of(molecule(name)), *graph_of(molecule(other))) is None
+        assert not list(match_graphs(*graph_of(molecule(name)), *graph_of(molecule(other))))
 
 
 def test_graphs_of_equal_classes_that_differ_are_not_matched():
     hexagon = [[(i - 1) % 6, (i + 1) % 6] for i in range(6)]
     triangles = [[j for j in range(3 * (i // 3), 3 * (i // 3) + 3) if j != i] for i in range(6)]
-    assert match_graphs([6] * 6, hexagon, [6] * 6, triangles) is None
+    assert not list(match_graphs([6] * 6, hexagon, [6] * 6, triangles))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("H2O", 2), ("CH4", 24), ("C6H6", 12), ("CH3CH2OH", 12)]
+)
+def test_symmetries_of_a_graph_are_counted(name: str, count: int) -> None:
+    """Hydrogen atoms of methyl groups may be exchanged, benzene has the group of a hexagon."""
+    graph = graph_of(molecule(name))
+    ways = {tuple(way) for way in match_graphs(*graph, *graph)}
+    assert len(ways) == count

@@ -643,3 +643,10 @@ def test_what_a_slab_carries_stays_with_its_atoms():
     assert Surface(plain, "Cu2").description() != space.description()
     half = space.decode(space.sample(1, seeded_generator(0)).float())
     assert half.magnetic_moments.dtype == torch.float32
+
+
+def test_too_many_molecules_are_refused_at_once():
+    """Forty molecules on nine atoms of the surface: their volume tells it, without a sample."""
+    slab = fcc111("Pt", (3, 3, 2), vacuum=9.0)
+    with pytest.raises(SpaceError, match=r"`region` must have room for 40 CO, \d+ Å³ if packed"):
+        Surface(slab, molecules={"CO": 40})

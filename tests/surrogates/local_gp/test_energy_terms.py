@@ -213,6 +213,19 @@ def test_no_terms_add_nothing(case):
     assert NO_TERMS.state() == NO_TERMS.hyperparameters() == {}
 
 
+def test_columns_are_the_features_of_some_terms(case):
+    structures, species = case
+    pairs, embedding, shorter = (one.build(RADII) for one in (*TERMS, PairTerm(length_scale=0.2)))
+    every = EnergyTerms((pairs, embedding)).with_more([shorter])
+    some = EnergyTerms((shorter, embedding))
+    K = random_like(torch.zeros(2, 3))
+    arguments = K, structures, species, structures.index
+    columns = every.columns(some, 3)
+    assert torch.equal(
+        every.append_features(*arguments)[:, columns], some.append_features(*arguments)
+    )
+
+
 def test_features_and_deviations_stand_in_one_order(case):
     structures, species = case
     one = torch.ones(2, dtype=torch.float64)

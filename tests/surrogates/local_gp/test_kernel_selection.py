@@ -64,7 +64,8 @@ def drawn(structures, seed=0, **settings):
 
 
 def plain(**arguments):
-    return LocalGP(pair_repulsion=None, **arguments)
+    terms = dict.fromkeys(("pair_repulsion", "pair_term", "embedding_term"))
+    return LocalGP(**terms, **arguments)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -203,7 +204,7 @@ def test_is_made_anew_only_when_the_data_have_doubled(data, monkeypatch):
         return original(self, default, few, *arguments, **others)
 
     monkeypatch.setattr(module.KernelSelection, "select", counting)
-    gp = LocalGP(max_inducing=20, selection=KernelSelection())
+    gp = plain(max_inducing=20, selection=KernelSelection())
     for count in (4, 5, 7, 8, 11, 11):
         gp.fit(data[:count])
     assert sizes == [4, 8]

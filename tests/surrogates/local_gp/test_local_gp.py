@@ -247,7 +247,7 @@ def test_subset_of_regressors_is_most_certain_where_nothing_is_known(data):
     assert torch.equal(sor.predict(strange).mean, dtc.predict(strange).mean)
 
 
-@pytest.mark.parametrize("count", [5, 30, 500])
+@pytest.mark.parametrize("count", [5, 30, pytest.param(500, marks=pytest.mark.slow)])
 def test_sor_is_between_nothing_and_dtc(both, count):
     train, test = both[:10], both[-10:]
     found = []

@@ -70,7 +70,7 @@ class ReportFigure:
         name: Name of the file and of the place in the page.
         title: Title.
         caption: Sentences below the figure.
-        alt: What the figure shows, for those who do not see it.
+        alt: Description of the picture, for those who do not see it.
         columns: Names of the columns of the table.
         rows: Rows of the table: numbers, texts or None.
         draw: Function that draws into an empty figure and returns its marks.

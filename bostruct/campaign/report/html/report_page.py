@@ -69,7 +69,7 @@ class Report:
         figures: Figures, in their order.
         structures: Structures for the viewer by trial, as JSON values.
         methods: Methods paragraph.
-        subject: What was searched, in a few words.
+        subject: Structures that were searched, in a few words.
         time: Unix time at which the log was read.
     """
 

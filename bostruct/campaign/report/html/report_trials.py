@@ -31,7 +31,7 @@ class ReportTrial:
         value: Quantity by which the report ranks and colors; None where it is unknown.
         energy: Energy, eV; None where it is unknown or doubted.
         mean: Predicted energy before the evaluation, eV; None without one.
-        sigma: Its standard deviation, calibrated by the results before, eV.
+        sigma: Standard deviation of the prediction, calibrated by the results before, eV.
         acquisition: Acquisition value at the selection; None without one.
         seconds: Wall time of the evaluation.
         reason: Cause of a failure, a retraction or a doubt; "" without one.

@@ -88,7 +88,7 @@ def duration_text(seconds: float) -> str:
     """Return a duration for people.
 
     >>> duration_text(0.042), duration_text(93.0), duration_text(7300.0), duration_text(2.6e5)
-    ('0.04 s', '93 s', '2.0 h', '3.0 d')
+    ('0.042 s', '93 s', '2.0 h', '3.0 d')
     """
     if seconds >= 2 * 86400:
         return f"{seconds / 86400:.1f} d"

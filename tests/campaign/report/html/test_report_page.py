@@ -158,3 +158,10 @@ def test_the_viewer_comes_with_its_licence():
     assert "3dmol v2.5.5" in folder.joinpath("3Dmol-min.js.LICENSE.txt").read_text()
     script = Path(str(folder)) / "3Dmol-min.js"
     assert b"</script" not in script.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_page_of_two_hundred_evaluations_can_be_mailed(tmp_path):
+    campaign(n=200).run(tmp_path / "run")
+    write_report(Log(tmp_path / "run", Box(), GP()), tmp_path / "a.html")
+    assert (tmp_path / "a.html").stat().st_size < 5_000_000
