@@ -138,28 +138,35 @@ def subject_text(description: Mapping[str, Any], formula: str = "") -> str:
     return f"{name} {space.get('formula') or formula}".strip()
 
 
-def methods_text(summary: CampaignSummary, formula: str = "") -> MethodsText:
+def methods_text(
+    summary: CampaignSummary, formula: str = "", n_without_model: int = 0
+) -> MethodsText:
     """Return the methods paragraph of a campaign.
 
     Args:
         summary: Summary of the campaign.
         formula: Formula of a structure, where the description has none.
+        n_without_model: Number of evaluations that no model had chosen.
     """
     description, writer = summary.description, _Writer()
     versions = summary.versions or {}
     sentences = [
-        _search_sentence(summary, formula),
+        _search_sentence(summary, formula, n_without_model),
         _evaluator_sentence(_part(description, "evaluator"), writer),
-        _surrogate_sentence(_part(description, "surrogate"), writer),
-        _acquisition_sentence(description, writer),
-        "Reported standard deviations are calibrated by the errors of the predictions before"
-        f"{writer.cite('grasselli')}.",
     ]
-    relaxation = description.get("final_relaxation")
-    if isinstance(relaxation, Mapping):
+    if summary.n_evaluations > n_without_model:
+        sentences += [
+            _surrogate_sentence(_part(description, "surrogate"), writer),
+            _acquisition_sentence(description, writer),
+            "Reported standard deviations are calibrated by the errors of the predictions before"
+            f"{writer.cite('grasselli')}.",
+        ]
+    relaxation = None if summary.energy is None else summary.energy.final_relaxation
+    if relaxation is not None and relaxation.n_converged:
+        n = relaxation.n_converged
         sentences.append(
-            f"The best {relaxation.get('n_structures')} structures were relaxed at the end until "
-            f"no force exceeded {relaxation.get('fmax')} eV/Å."
+            f"At the end {n} of the best structures {'was' if n == 1 else 'were'} relaxed until no "
+            f"force exceeded {relaxation.fmax:g} eV/Å."
         )
     packages = {"gpytorch": "GPyTorch", "botorch": "BoTorch", "torch": "PyTorch"}
     used = [
@@ -172,9 +179,10 @@ def methods_text(summary: CampaignSummary, formula: str = "") -> MethodsText:
     return MethodsText(tuple(filter(None, sentences)), tuple(LITERATURE[k] for k in writer.keys))
 
 
-def _search_sentence(summary: CampaignSummary, formula: str) -> str:
+def _search_sentence(summary: CampaignSummary, formula: str, n_without_model: int) -> str:
     description = summary.description
-    name = _type(_part(description, "space"))
+    space = _part(description, "space")
+    name = _type(space)
     what = SPACES.get(name, f"the space {name}")
     n = summary.n_evaluations
     counted = f"{n} evaluation{'' if n == 1 else 's'}"
@@ -187,15 +195,13 @@ def _search_sentence(summary: CampaignSummary, formula: str) -> str:
         ]
         aim = f"By Bayesian optimization {what}{subject} were searched to {_joined(goals)}"
     else:
-        aim = (
-            "The structure of lowest energy was searched by Bayesian optimization among "
-            f"{what}{subject or ' '}"
-        ).rstrip()
-    n_initial = description.get("n_initial")
-    first = f", of which the first {n_initial} were random," if n_initial else ""
+        goal = "The stable phases were" if "members" in space else "The lowest energy was"
+        aim = f"{goal} searched by Bayesian optimization among {what}{subject}".rstrip(",")
+        aim += "," * bool(subject)
+    first = f", {n_without_model} of them chosen without a model," if n_without_model else ""
     given = summary.n_initial_data
-    data = f" and {given} given structure{'' if given == 1 else 's'}," if given else first
-    return f"{aim} in {counted}{data} with seed {summary.seed}."
+    data = f" and {given} given structure{'' if given == 1 else 's'}" if given else ""
+    return f"{aim} in {counted}{first}{data} with seed {summary.seed}."
 
 
 def _evaluator_sentence(evaluator: Mapping[str, Any], writer: _Writer) -> str:
@@ -255,6 +261,8 @@ def _acquisition_sentence(description: Mapping[str, Any], writer: _Writer) -> st
     found, search_keys = SEARCHES.get(_type(search), (f"the search `{_type(search)}`", ()))
     batch = description.get("batch_size")
     size = f", in batches of {batch}" if isinstance(batch, int) and batch > 1 else ""
+    if description.get("asynchronous"):
+        size = f", with {batch} in flight at any time and the others pending"
     return (
         f"Structures were selected by {words}{details}{cited}, maximized by {found}"
         f"{writer.cite(*search_keys)}{size}."

@@ -85,6 +85,8 @@ def energy_progress_figure(report: ReportTrials) -> ReportFigure | None:
         return marks
 
     caption = "Points beyond the frame are drawn on its edge."
+    if "hull" in report.quantity:
+        caption = f"The hull is that of all results. {caption}"
     if error_bars:
         caption = (
             "Bars: what the surrogate predicted before the evaluation, ± 2σ, calibrated by the "

@@ -23,6 +23,7 @@ from bostruct.campaign.report.html.acquisition_figure import acquisition_figure,
 from bostruct.campaign.report.html.calibration_figure import calibration_figure
 from bostruct.campaign.report.html.descriptor_map import DescriptorMap, map_figure
 from bostruct.campaign.report.html.front_figure import front_figures
+from bostruct.campaign.report.html.hull_figure import hull_figure
 from bostruct.campaign.report.html.methods_text import MethodsText, methods_text, subject_text
 from bostruct.campaign.report.html.parity_figure import parity_figure
 from bostruct.campaign.report.html.progress_figure import (
@@ -35,9 +36,9 @@ from bostruct.campaign.report.html.report_trials import (
     ReportTrials,
     read_report_trials,
 )
-from bostruct.campaign.report.html.structure_viewer import viewer_structures
+from bostruct.campaign.report.html.structure_viewer import decoded_trials, viewer_structures
 from bostruct.campaign.report.html.time_figure import duration_text, time_figure
-from bostruct.campaign.report.hull_text import hull_lines
+from bostruct.campaign.report.hull_summary import HullSummary
 from bostruct.campaign.report.labels import axis_label, format_number, format_objective
 from bostruct.campaign.report.summary import CampaignSummary, summarize
 from bostruct.errors import InputError, LogError, error_message
@@ -51,6 +52,9 @@ MAX_LISTED, MAX_MAPPED, MAX_TABLE_ROWS = 60, 1000, 1000
 
 MAX_SETTING_CHARACTERS = 1200
 """Length of one part of the description, beyond which it is cut."""
+
+RELAXATION = "relaxation"
+"""Generator of the structures of a final relaxation."""
 
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -100,7 +104,7 @@ def read_report(log: Log) -> Report:
     formula = ""
     figures: list[ReportFigure | None] = []
     if log.optimization_config is None:
-        figures.append(energy_progress_figure(trials))
+        figures += [energy_progress_figure(trials), hull_figure(HullSummary.from_log(log))]
         label = trials.relative_quantity if trials.quantity == "energy (eV)" else "energy (eV)"
         predictions = {label: log.predictions()}
     else:
@@ -111,21 +115,26 @@ def read_report(log: Log) -> Report:
             for name in front.learned_names
         }
     figures += _search_figures(log, summary, trials, predictions)
-    if log.space is not None and numbers:
-        by_number = {trial.number: trial for trial in log.trial_records()}
-        found = log.with_structures([by_number[n] for n in numbers])
+    found = decoded_trials(log, numbers)
+    if found:
         decoded = Structures.cat([t.structures for t in found if t.structures is not None])
-        place = DescriptorMap.from_structures(decoded.without_results(), numbers)
+        place = DescriptorMap.from_structures(
+            decoded.without_results(), [trial.number for trial in found]
+        )
         figures.append(None if place is None else map_figure(place, trials))
         formulas = set(decoded.formulas())
         formula = formulas.pop() if len(formulas) == 1 else ""
     figures.append(time_figure(trials, log.steps(), summary.seconds))
+    n_without_model = sum(
+        t.evaluation is not None and t.acquisition is None and t.generator != RELAXATION
+        for t in trials.trials
+    )
     return Report(
         summary=summary,
         trials=trials,
         figures=tuple(figure for figure in figures if figure is not None),
         structures=structures,
-        methods=methods_text(summary, formula),
+        methods=methods_text(summary, formula, n_without_model),
         subject=subject_text(summary.description, formula),
         time=read_at,
     )
@@ -258,6 +267,10 @@ def _best_facts(report: Report) -> list[tuple[str, str, str]]:
     note = escape(", ".join(filter(None, [where, name, best.generator])))
     label = report.trials.quantity.split(" (")[0]
     facts = [(f"lowest {label}", f"{value.replace('-', '−')} {unit}", note)]
+    if summary.energy.hull is not None:
+        stable = summary.energy.hull.stable
+        names = ", ".join(phase.formula for phase in stable)
+        facts = [("stable phases", str(len(stable)), escape(names))]
     calibration = summary.energy.calibration
     if calibration.n_predictions:
         facts.append(
@@ -272,9 +285,6 @@ def _best_facts(report: Report) -> list[tuple[str, str, str]]:
         group = "layer group" if crystal.is_layer else "space group"
         symbol = re.sub(r"_(\d)", r"<sub>\1</sub>", escape(crystal.space_group))
         facts.append((group, symbol, f"no. {crystal.space_group_number}"))
-    stable = hull_lines(summary.energy.hull)
-    if stable:
-        facts.append(("hull", str(len(stable)), escape("; ".join(stable))))
     return facts
 
 

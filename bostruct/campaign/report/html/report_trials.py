@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import final
 
 from bostruct.campaign.analysis.predictions import LoggedPrediction
-from bostruct.campaign.energy_above_hull import SystemHull, trial_ranks
+from bostruct.campaign.energy_above_hull import SystemHull, believed_enthalpy, trial_ranks
 from bostruct.campaign.enthalpy import PRESSURE_ENERGY
 from bostruct.campaign.log.malformed_log import reads_log
 from bostruct.campaign.log.reader import Log
+from bostruct.campaign.records import Trial
 from bostruct.campaign.report.hull_summary import trial_formulas_of_space
 from bostruct.campaign.report.labels import axis_label
 
@@ -28,7 +29,8 @@ class ReportTrial:
         state: State of the trial, as in `Trial`; "doubted" of a result that is doubted.
         generator: Name of the generator that proposed the structure.
         name: Name or formula of the structure where they differ, else "".
-        value: Quantity by which the report ranks and colors; None where it is unknown.
+        rank: Number that is lower where the trial is better; infinite without a result.
+        value: Quantity that the report shows and colors; None where it is unknown.
         energy: Energy, eV; None where it is unknown or doubted.
         mean: Predicted energy before the evaluation, eV; None without one.
         sigma: Standard deviation of the prediction, calibrated by the results before, eV.
@@ -45,6 +47,7 @@ class ReportTrial:
     state: str
     generator: str
     name: str = ""
+    rank: float = math.inf
     value: float | None = None
     energy: float | None = None
     mean: float | None = None
@@ -89,9 +92,8 @@ class ReportTrials:
     @property
     def ranked(self) -> list[ReportTrial]:
         """Trials with a value, the best first; those on the front before the others."""
-        sign = -1.0 if self.larger_is_better else 1.0
         known = [trial for trial in self.trials if trial.value is not None]
-        return sorted(known, key=lambda t: (not t.is_on_front, sign * (t.value or 0.0), t.number))
+        return sorted(known, key=lambda t: (not t.is_on_front, t.rank, t.number))
 
 
 @reads_log
@@ -131,7 +133,8 @@ def _energy_trials(log: Log) -> ReportTrials:
                 state="doubted" if trial.doubt else trial.state,
                 generator=trial.generator,
                 name=names.get(trial.number, ""),
-                value=rank if math.isfinite(rank) else None,
+                rank=rank,
+                value=_value(trial, hull),
                 energy=None if trial.doubt else trial.energy,
                 mean=mean,
                 sigma=sigma,
@@ -141,6 +144,15 @@ def _energy_trials(log: Log) -> ReportTrials:
             )
         )
     return ReportTrials(tuple(rows), quantity, has_zero=hull is not None)
+
+
+def _value(trial: Trial, hull: SystemHull | None) -> float | None:
+    """Return the enthalpy of a trial, or its energy above a hull that is complete."""
+    if hull is None:
+        value = believed_enthalpy(trial)
+    else:
+        value = hull.energy_above(trial) if hull.is_complete else math.inf
+    return value if math.isfinite(value) else None
 
 
 def _outcome_trials(log: Log) -> ReportTrials:
@@ -153,6 +165,7 @@ def _outcome_trials(log: Log) -> ReportTrials:
     for trial in log.trial_records():
         point = points.get(trial.number)
         raw = {} if point is None else point.raw_outcomes
+        value = raw.get(first.name) if trial.is_known else None
         outcomes = {axis_label(n, config): v for n, v in raw.items() if v is not None}
         rows.append(
             ReportTrial(
@@ -162,7 +175,8 @@ def _outcome_trials(log: Log) -> ReportTrials:
                 state="doubted" if trial.doubt else trial.state,
                 generator=trial.generator,
                 name=trial.member,
-                value=raw.get(first.name) if trial.is_known else None,
+                rank=math.inf if value is None else -first.sign * value,
+                value=value,
                 energy=None if trial.doubt else trial.energy,
                 acquisition=trial.acquisition,
                 seconds=trial.seconds,

@@ -7,11 +7,14 @@ crystals are shown inside their cell. A limit on the number of atoms keeps the p
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import torch
 
 from bostruct.campaign.log.reader import Log
+from bostruct.campaign.records import Trial
+from bostruct.errors import InputError
 from bostruct.structures import SYMBOLS, Structures
 
 MAX_ATOMS = 40_000
@@ -30,13 +33,9 @@ def viewer_structures(log: Log, numbers: Iterable[int]) -> dict[int, dict[str, A
         log: Log, opened with the space that decodes structures; without it there are none.
         numbers: Numbers of the trials, the most important first.
     """
-    if log.space is None:
-        return {}
-    by_number = {trial.number: trial for trial in log.trial_records()}
-    trials = log.with_structures([by_number[n] for n in numbers if n in by_number])
     found: dict[int, dict[str, Any]] = {}
     n_atoms = 0
-    for trial in trials:
+    for trial in decoded_trials(log, numbers):
         if trial.structures is None:
             continue
         n_atoms += len(trial.structures.numbers)
@@ -44,6 +43,23 @@ def viewer_structures(log: Log, numbers: Iterable[int]) -> dict[int, dict[str, A
             break
         found[trial.number] = structure_values(trial.structures)
     return found
+
+
+def decoded_trials(log: Log, numbers: Iterable[int]) -> list[Trial]:
+    """Return trials by number with their structures, those left out that the space cannot decode.
+
+    A space that was opened without its campaign file may know the structures of results alone.
+    """
+    by_number = {trial.number: trial for trial in log.trial_records()}
+    trials = [by_number[number] for number in numbers if number in by_number]
+    try:
+        return [t for t in log.with_structures(trials) if t.structures is not None]
+    except InputError:
+        found = []
+        for trial in trials:
+            with suppress(InputError):
+                found += log.with_structures([trial])
+        return found
 
 
 def structure_values(structures: Structures) -> dict[str, Any]:

@@ -8,14 +8,14 @@ import bostruct as bo
 from bostruct import acquisition, candidates, spaces, surrogates
 from bostruct.campaign.report.html import methods_text as module
 from bostruct.campaign.report.html.methods_text import methods_text, subject_text
-from bostruct.campaign.report.summary import summarize
+from bostruct.campaign.report.summary import FinalRelaxationSummary, summarize
 from bostruct.evaluators import Calculator
 
 
 def written(log, **parts):
     summary = summarize(log)
     campaign = bo.Campaign(spaces.Cluster("Cu15"), Calculator(EMT), **parts)
-    return methods_text(replace(summary, description=campaign.description()))
+    return methods_text(replace(summary, description=campaign.description()), n_without_model=4)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_what_is_named_exists(table, package):
 def test_it_says_what_was_used(log):
     found = written(log, acquisition=acquisition.LogExpectedImprovement())
     text = " ".join(found.sentences)
-    assert "in 8 evaluations, of which the first" in text
+    assert "Cu15, in 8 evaluations, 4 of them chosen without a model, with seed 0." in text
     assert "Cu15" in text
     assert "the logarithm of expected improvement" in text
     assert "lower confidence bound" not in text
@@ -57,6 +57,25 @@ def test_of_parts_that_are_not_known_nothing_is_claimed(log):
     assert "The surrogate model was `GP`" not in text or "Rasmussen" not in text
     assert "the search `Draw`" in text
     assert "unnamed" not in text
+
+
+def test_a_model_that_has_chosen_nothing_is_not_claimed(log):
+    found = methods_text(summarize(log), n_without_model=8)
+    text = " ".join(found.sentences)
+    assert "8 of them chosen without a model" in text
+    assert "surrogate" not in text
+    assert "selected" not in text
+
+
+def test_relaxations_that_converged_are_told(log):
+    summary = summarize(log)
+    relaxed = FinalRelaxationSummary(0.05, 2, ())
+    energy = replace(summary.energy, final_relaxation=relaxed)
+    text = " ".join(methods_text(replace(summary, energy=energy)).sentences)
+    assert "At the end 2 of the best structures were relaxed until no force exceeded 0.05" in text
+    energy = replace(energy, final_relaxation=replace(relaxed, n_converged=0))
+    text = " ".join(methods_text(replace(summary, energy=energy)).sentences)
+    assert "relaxed" not in text
 
 
 def test_objectives_are_told(screened):

@@ -1,10 +1,10 @@
-import math
-
 import pytest
 
 from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.log.retraction import retract_trial
+from bostruct.campaign.report.export import trial_energies_above_hull
 from bostruct.campaign.report.html.report_trials import read_report_trials
+from bostruct.campaign.report.summary import summarize
 from tests.campaign import chemical_systems
 
 
@@ -48,6 +48,8 @@ def test_where_compositions_vary_values_are_above_the_hull(tmp_path):
     chemical_systems.campaign().run(tmp_path / "run")
     found = read_report_trials(open_log(tmp_path / "run"))
     assert found.quantity == "energy above the hull (eV/atom)"
-    values = [t.value for t in found.trials if t.value is not None]
-    assert min(values) == pytest.approx(0.0, abs=1e-9)
-    assert all(map(math.isfinite, values))
+    log = open_log(tmp_path / "run")
+    values = {t.number: t.value for t in found.trials if t.value is not None}
+    assert values == pytest.approx(trial_energies_above_hull(log))
+    assert min(values.values()) == 0
+    assert found.ranked[0].number == summarize(log).energy.best.trial

@@ -4,7 +4,9 @@ import torch
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.report.html import structure_viewer
 from bostruct.campaign.report.html.structure_viewer import structure_values, viewer_structures
+from bostruct.errors import InputError
 from tests.campaign.crystals import Cells
+from tests.campaign.standin import Box
 
 
 def test_structures_are_those_of_the_trials(log):
@@ -32,6 +34,24 @@ def test_atoms_of_crystals_are_in_their_cell():
 def test_the_most_important_ones_are_kept(log, monkeypatch):
     monkeypatch.setattr(structure_viewer, "MAX_ATOMS", 7)
     assert list(viewer_structures(log, [5, 0, 1, 2])) == [5, 0]
+
+
+class Forgetful(Box):
+    """Decodes the structures of one trial alone, as a space whose function is not known."""
+
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def decode(self, X):
+        if not (self.x == X).all():
+            raise InputError("`function` must be known to make structures, got none.")
+        return super().decode(X)
+
+
+def test_what_a_space_cannot_decode_is_left_out(log, folder):
+    known = Log(folder, Forgetful(log.trial_records()[2].X))
+    assert list(viewer_structures(known, [1, 2, 3])) == [2]
 
 
 def test_without_a_space_there_are_none(folder):
