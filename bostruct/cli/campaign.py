@@ -147,6 +147,16 @@ def show(
         cli.plot_hull(None if summary.energy is None else summary.energy.hull, plot)
 
 
+def list_folder(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder in which campaigns are looked for.")
+    ] = Path(),
+) -> None:
+    """List all campaigns in FOLDER and below it, a line each."""
+    for line in cli.list_lines(cli.list_campaigns(folder)):
+        typer.echo(visible_text(line))
+
+
 def report(
     folder: FolderArgument,
     out: Annotated[

@@ -92,7 +92,7 @@ def test_run_show_export_verify(here):
     refused(done, "must be one of a campaign with objectives, got that of one that")
 
 
-def test_report(here):
+def test_report_and_list(here):
     assert bostruct("run", "mine.py", "--dir", "out").exit_code == 0
     done = bostruct("report", "out", "--pictures", "figures", "--format", "svg")
     assert done.exit_code == 0, done.output
@@ -101,6 +101,9 @@ def test_report(here):
     done = bostruct("report", "out", "--out", "page.html", "--file", "mine.py")
     assert "page.html: Box Cu3, 6 evaluations" in done.stdout
     assert 'id="canvas"' in (here / "page.html").read_text()
+    lines = bostruct("list", ".").stdout.splitlines()
+    assert lines[1].split()[:4] == ["out", "Box", "finished", "0"]
+    refused(bostruct("list", "missing"), "is no folder")
     refused(bostruct("report", "out", "--out", "page.png"), "`out` must be an HTML file")
 
 
