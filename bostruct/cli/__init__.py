@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bostruct.campaign.log.trust import trust_trial
     from bostruct.campaign.log.verify import verify_log
     from bostruct.campaign.report.campaign_list import list_campaigns, list_lines
+    from bostruct.campaign.report.chemiscope import write_chemiscope
     from bostruct.campaign.report.export import (
         images_to_export,
         trial_energies_above_hull,

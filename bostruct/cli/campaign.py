@@ -285,8 +285,16 @@ def export(
         ),
     ] = False,
     path: CampaignFileOption = None,
+    chemiscope: Annotated[
+        bool,
+        typer.Option("--chemiscope", help="All with results as a map for chemiscope, .json.gz."),
+    ] = False,
 ) -> None:
     """Write the best structure in DIR, or its front, to OUT in any format of ASE."""
+    if chemiscope:
+        count = cli.write_chemiscope(_with_references(_open_log(folder, path), references), out)
+        typer.echo(visible_text(f"{out}: {count} structures of {folder}"))
+        return
     if relax and (path is None or not minima):
         condition = "come with --minima, and with the --file whose evaluator it takes"
         value = "none of the file" if path is None else "none of --minima"

@@ -103,6 +103,8 @@ def test_report_and_list(here):
     assert 'id="canvas"' in (here / "page.html").read_text()
     lines = bostruct("list", ".").stdout.splitlines()
     assert lines[1].split()[:4] == ["out", "Box", "finished", "0"]
+    done = bostruct("export", "out", "map.json.gz", "--chemiscope", "--file", "mine.py")
+    assert "map.json.gz: 6 structures of out" in done.stdout
     refused(bostruct("list", "missing"), "is no folder")
     refused(bostruct("report", "out", "--out", "page.png"), "`out` must be an HTML file")
 
