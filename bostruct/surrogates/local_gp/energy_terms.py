@@ -207,7 +207,7 @@ class EnergyTerms:
             species_index: `[n]`, species of the atoms.
             index: `[n]`, row of K that each atom belongs to.
             fixed_atoms: The fixed atoms of the structures, whose part is computed once; optional.
-            pairs: Those that `pairs` returns; optional.
+            pairs: Pairs of atoms within the range of the terms; optional.
         """
         if not self.terms:
             return K
