@@ -177,7 +177,7 @@ def write_report(log: Log, out: Path, pictures: Path | None = None, suffix: str 
         hint = "For example report.html."
         raise InputError(error_message("out", "be an HTML file", out.name, hint))
     report = read_report(log)
-    page = report_page(report).encode()
+    page = report_page(report).encode(errors="replace")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if pictures is not None:
