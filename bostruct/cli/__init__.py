@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from bostruct.campaign.log.retry import retry_trials
     from bostruct.campaign.log.trust import trust_trial
     from bostruct.campaign.log.verify import verify_log
+    from bostruct.campaign.report.campaign_list import list_campaigns, list_lines
+    from bostruct.campaign.report.chemiscope import write_chemiscope
     from bostruct.campaign.report.export import (
         images_to_export,
         trial_energies_above_hull,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         write_structures,
     )
     from bostruct.campaign.report.export_front import write_front_files
+    from bostruct.campaign.report.html.report_page import write_report
     from bostruct.campaign.report.hull_plot import plot_hull
     from bostruct.campaign.report.landscape import Landscape
     from bostruct.campaign.report.landscape_plot import plot_landscape

@@ -52,6 +52,7 @@ def report_errors(command: Callable[P, None]) -> Callable[P, None]:
 _COMMANDS: tuple[Callable[..., None], ...] = (
     campaign.run,
     campaign.show,
+    campaign.report,
     campaign.front,
     campaign.landscape,
     campaign.retry,
@@ -64,6 +65,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for _command in _COMMANDS:
     typer_app.command()(report_errors(_command))
+typer_app.command("list")(report_errors(campaign.list_folder))
 uncertainty_app.command()(report_errors(uncertainty.compare))
 uncertainty_app.command()(report_errors(uncertainty.data))
 uncertainty_app.command()(report_errors(uncertainty.held_out))

@@ -1,10 +1,10 @@
-"""Commands on one campaign: run, show, front, landscape, retry, retract, trust, export, verify."""
+"""Commands on one campaign: run, show, report, front, landscape, export, verify, corrections."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -147,6 +147,45 @@ def show(
         cli.plot_hull(None if summary.energy is None else summary.energy.hull, plot)
 
 
+def list_folder(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder in which campaigns are looked for.")
+    ] = Path(),
+) -> None:
+    """List all campaigns in FOLDER and below it, a line each."""
+    for line in cli.list_lines(cli.list_campaigns(folder)):
+        typer.echo(visible_text(line))
+
+
+def report(
+    folder: FolderArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="HTML", help="Page to write.", show_default="NAME-report.html"),
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the figures as single files.")
+    ] = None,
+    picture_format: Annotated[
+        Literal["svg", "png"], typer.Option("--format", help="Format of these files.")
+    ] = "svg",
+    references: ReferencesOption = None,
+    path: CampaignFileOption = None,
+) -> None:
+    """Write a report of the campaign in DIR: one HTML page that needs no network.
+
+    It has the best structures in a rotatable viewer, the figures, the failures, a methods paragraph
+    and all settings. The campaign may be running.
+    """
+    log = _with_references(_open_log(folder, path), references)
+    out = Path(f"{log.folder.name}-report.html") if out is None else out
+    written = cli.write_report(log, out, pictures, f".{picture_format}")
+    n = written.summary.n_evaluations
+    typer.echo(visible_text(f"{out}: {written.subject}, {n} evaluations"))
+    if pictures is not None:
+        typer.echo(visible_text(f"{pictures}: {len(written.figures)} figures"))
+
+
 def front(
     folder: FolderArgument,
     out: Annotated[
@@ -246,8 +285,16 @@ def export(
         ),
     ] = False,
     path: CampaignFileOption = None,
+    chemiscope: Annotated[
+        bool,
+        typer.Option("--chemiscope", help="All with results as a map for chemiscope, .json.gz."),
+    ] = False,
 ) -> None:
     """Write the best structure in DIR, or its front, to OUT in any format of ASE."""
+    if chemiscope:
+        count = cli.write_chemiscope(_with_references(_open_log(folder, path), references), out)
+        typer.echo(visible_text(f"{out}: {count} structures of {folder}"))
+        return
     if relax and (path is None or not minima):
         condition = "come with --minima, and with the --file whose evaluator it takes"
         value = "none of the file" if path is None else "none of --minima"

@@ -92,6 +92,23 @@ def test_run_show_export_verify(here):
     refused(done, "must be one of a campaign with objectives, got that of one that")
 
 
+def test_report_and_list(here):
+    assert bostruct("run", "mine.py", "--dir", "out").exit_code == 0
+    done = bostruct("report", "out", "--pictures", "figures", "--format", "svg")
+    assert done.exit_code == 0, done.output
+    assert "out-report.html: Box, 6 evaluations" in done.stdout
+    assert (here / "figures" / "progress.svg").is_file()
+    done = bostruct("report", "out", "--out", "page.html", "--file", "mine.py")
+    assert "page.html: Box Cu3, 6 evaluations" in done.stdout
+    assert 'id="canvas"' in (here / "page.html").read_text()
+    lines = bostruct("list", ".").stdout.splitlines()
+    assert lines[1].split()[:4] == ["out", "Box", "finished", "0"]
+    done = bostruct("export", "out", "map.json.gz", "--chemiscope", "--file", "mine.py")
+    assert "map.json.gz: 6 structures of out" in done.stdout
+    refused(bostruct("list", "missing"), "is no folder")
+    refused(bostruct("report", "out", "--out", "page.png"), "`out` must be an HTML file")
+
+
 def test_front_and_retract(here):
     own = "from tests.campaign.alloys import campaign\nmine = campaign()\n"
     (here / "own.py").write_text(own)

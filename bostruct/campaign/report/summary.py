@@ -250,7 +250,7 @@ def summarize(log: Log) -> CampaignSummary:
     finished = [trial for trial in trials if trial.is_finished and not trial.is_initial_data]
     failed = [trial for trial in finished if trial.state == "failed"]
     last = sessions[-1] if sessions else {}
-    status, reason = _campaign_status(log, last)
+    status, reason = campaign_status(log, last)
     energy, pareto = None, None
     predictions: dict[int, CalibratedPrediction] = {}
     outcomes: dict[int, dict[str, OutcomeSummary]] = {}
@@ -411,7 +411,13 @@ def _summarize_final_relaxation(log: Log) -> FinalRelaxationSummary | None:
     return FinalRelaxationSummary(description["fmax"], n_converged, reports)
 
 
-def _campaign_status(log: Log, last_session: Mapping[str, Any]) -> tuple[str, str]:
+def campaign_status(log: Log, last_session: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the status of a campaign and its reason, as in `CampaignSummary`.
+
+    Args:
+        log: Log of the campaign.
+        last_session: Values of the last session; empty before the first.
+    """
     if is_locked(log.folder):
         return "running", f"process {last_session.get('pid')} on {last_session.get('host')}"
     if not last_session or last_session["ended"] is None:
