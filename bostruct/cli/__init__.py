@@ -50,11 +50,12 @@ if TYPE_CHECKING:
         write_structures,
     )
     from bostruct.campaign.report.export_front import write_front_files
+    from bostruct.campaign.report.export_minima import minima_images
     from bostruct.campaign.report.html.report_page import write_report
     from bostruct.campaign.report.hull_plot import plot_hull
     from bostruct.campaign.report.landscape import Landscape
     from bostruct.campaign.report.landscape_plot import plot_landscape
-    from bostruct.campaign.report.minima_text import minima_images, minima_lines
+    from bostruct.campaign.report.minima_text import minima_lines
     from bostruct.campaign.report.pareto_text import front_lines
     from bostruct.campaign.report.summary import summarize
     from bostruct.campaign.report.text import final_text, summary_text

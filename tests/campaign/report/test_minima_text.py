@@ -1,4 +1,4 @@
-"""Minima as lines of text and as atoms."""
+"""Minima as lines of text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ase.build import molecule
 
 from bostruct.campaign.analysis.minima import Minima, Minimum
 from bostruct.campaign.records import Trial
-from bostruct.campaign.report.minima_text import minima_images, minima_lines, minimum_state
+from bostruct.campaign.report.minima_text import minima_lines, minimum_state
 from bostruct.structures import from_ase
 
 WATER = from_ase(molecule("H2O"))
@@ -38,19 +38,3 @@ def test_table_and_probability() -> None:
 def test_state_in_words() -> None:
     """Relaxed by the evaluator or not, and the largest force."""
     assert minimum_state(EVALUATED) == "relaxed, largest force 0.010 eV/Å"
-
-
-def test_images_carry_what_is_known() -> None:
-    """Energies and forces of evaluated ones, predictions of the others."""
-    first, second = minima_images(Minima((EVALUATED, PREDICTED), 0.25, 300.0, 0.1))
-    assert first.get_potential_energy() == -1.0
-    assert first.info == {
-        "energy_above": 0.0,
-        "weight": 0.8,
-        "relaxed": True,
-        "trial": 3,
-        "max_force": 0.01,
-    }
-    assert second.calc is None
-    assert second.info["predicted_energy"] == -0.9
-    assert second.info["calibrated_sigma"] == 0.02
