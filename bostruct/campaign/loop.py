@@ -66,6 +66,8 @@ def run_loop(
             failures = consecutive_failures_reason(stop, progress)
             if failures is not None:
                 session.put_back(running.cancel_waiting())
+            # Read before the trials that are ready: a delay that ends in between is not missed.
+            seconds_to_retry = session.seconds_to_retry
             queue, remaining = _next_trials(session, budget, len(running))
             count = len(queue) if remaining is None else remaining - len(running)
             suspects = session.writer.suspects()
@@ -74,13 +76,13 @@ def run_loop(
                 context = session.evaluation_context(trial)
                 running.submit(trial, context, is_suspect=trial.number in suspects)
             is_over = budget.reason is not None or failures is not None
-            if not len(running) and (is_over or session.seconds_to_retry is None):
+            if not len(running) and (is_over or seconds_to_retry is None):
                 session.record_relaxations()
                 is_exhausted = budget.reason is None
                 if failures is not None or (is_exhausted and session.has_only_failures()):
                     raise EvaluationError(session.failure_message(failures))
                 return budget.reason or EXHAUSTED
-            for trial, result in running.wait(session.seconds_to_retry):
+            for trial, result in running.wait(seconds_to_retry):
                 raise_if_interrupted()
                 if isinstance(result, ProcessDeath):
                     session.tell_death(trial, result.reason)

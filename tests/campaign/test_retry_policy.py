@@ -4,6 +4,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import pytest
 
 from bostruct.campaign import RetryPolicy
+from bostruct.campaign.session import Session
 from bostruct.errors import InputError
 from bostruct.evaluators import Failure, Function, current_context
 from tests.campaign.replanned import assert_replanned
@@ -96,12 +97,32 @@ def test_what_was_lost_is_evaluated_again_and_what_did_not_converge_is_not(
 
 def test_others_are_evaluated_while_a_retry_waits(tmp_path):
     executor = Flaky({0: [ConnectionError("node 7 is gone")]})
-    made = campaign(n=8, batch_size=2, asynchronous=True, retries=RetryPolicy(delay=0.5))
+    policy = RetryPolicy(delay=2.0)  # s, longer than planning takes on a machine that is busy
+    made = campaign(n=8, batch_size=2, asynchronous=True, retries=policy)
+    begin = time.monotonic()
     with executor:
         log = made.run(tmp_path / "run", executor=executor)
+    assert time.monotonic() - begin >= policy.delay
     order = log.query("SELECT number FROM bostruct_trial ORDER BY finished")
-    assert [row["number"] for row in order][-1] == 0
+    assert [row["number"] for row in order].index(0) >= 2
     assert len(order) == 8
+
+
+def test_a_delay_that_ends_while_the_run_looks_for_trials_does_not_end_the_run(
+    tmp_path, monkeypatch
+):
+    ready_trials = Session.ready_trials
+
+    def slowly(session):
+        found = ready_trials(session)
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(Session, "ready_trials", slowly)
+    made = campaign(n=1, n_initial=1, retries=RetryPolicy(delay=0.03))
+    with Flaky({0: [ConnectionError("node 7 is gone")]}) as executor:
+        log = made.run(tmp_path / "run", executor=executor)
+    assert [trial.state for trial in log.trial_records()] == ["done"]
 
 
 def test_a_run_that_is_over_waits_for_no_retry(tmp_path):
