@@ -171,21 +171,27 @@ class Minima:
         found = _evaluated_minima(log, space)
         if not found:
             raise LogError(f"{log.folder} has no energy yet: there are no minima.")
+        known = [trial.enthalpy for trial in _known_trials(log) if trial.enthalpy is not None]
+        lowest = {
+            False: min([*known, *(m.energy for m in found if not _is_apart(m, space))]),
+            True: min((m.energy for m in found if _is_apart(m, space)), default=0.0),
+        }
+        X_evaluated = torch.stack([m.X for m in found])
+        # What is above the window stands for no minimum of the model that is inside.
+        found = [m for m in found if m.energy - lowest[_is_apart(m, space)] <= energy_window]
         model, reason = _last_model(log)
         probability: float | None = None
         unevaluated: list[Minimum] = []
         if model is not None and not isinstance(space, DiscreteSpace):
-            found, unevaluated, probability = _with_model(log, space, model, found)
+            found, unevaluated, probability = _with_model(
+                log, space, model, found, X_evaluated, lowest[False]
+            )
         kept = _distinct(found, space, rmsd, rmsd_threshold)
         kept += [
             minimum
             for minimum in _distinct(unevaluated, space, rmsd, rmsd_threshold)
             if not any(_is_pruned(minimum, other, rmsd, rmsd_threshold) for other in kept)
         ]
-        lowest = {
-            False: min(trial.enthalpy or 0.0 for trial in _known_trials(log)),
-            True: min((m.energy for m in kept if _is_apart(m, space)), default=0.0),
-        }
         above = [(m.energy - lowest[_is_apart(m, space)], m) for m in kept]
         inside = sorted(
             (replace(m, energy_above=e) for e, m in above if e <= energy_window),
@@ -242,6 +248,8 @@ def _evaluated_minima(log: Log, space: Space) -> list[Minimum]:
     trials, steps = log.trial_records(), log.steps()
     queue = RelaxationQueue(settings, space, steps, trials)
     runs = read_relaxation_runs(log.folder)
+    known = {trial.number for trial in _known_trials(log)}
+    runs = [run for run in runs if run.trial is None or run.trial in known]
     relaxed = {run.trial for run in runs if run.end is not None}
     found = []
     for trajectory in queue.trajectories:
@@ -292,16 +300,30 @@ def _last_model(log: Log) -> tuple[FittedModel | None, str]:
 
 
 def _with_model(
-    log: Log, space: Space, model: FittedModel, found: Sequence[Minimum]
+    log: Log,
+    space: Space,
+    model: FittedModel,
+    found: Sequence[Minimum],
+    X_evaluated: Tensor,
+    lowest: float,
 ) -> tuple[list[Minimum], list[Minimum], float]:
     """Return evaluated minima, minima that were not evaluated, and the probability of a lower one.
 
     Of evaluated structures from which the mean leads to one minimum the lowest is returned.
+
+    Args:
+        log: Log of the campaign.
+        space: Space of the structures.
+        model: Last model of the campaign.
+        found: Evaluated structures inside of the energy window, lowest first.
+        X_evaluated: `[n, d]` all evaluated structures.
+        lowest: Lowest energy that was evaluated in the coordinates of the space, eV.
     """
     if pressure_of(space):
         model = OffsetModel(model, partial(pressure_energy, space))
-    X_found = torch.stack([m.X for m in found])
-    ends = _descend(log, space, model, X_found)
+    ends = X_evaluated[:0]
+    if found:
+        ends = _descend(log, space, model, torch.stack([m.X for m in found]))
     leads = [
         m.final_coordinates if m.is_relaxed and not _is_apart(m, space) else x
         for m, x in zip(found, ends, strict=True)
@@ -313,8 +335,7 @@ def _with_model(
             kept.append(i)
     factor = online_calibration(log.trial_records()).sigma_factor
     own = [m.final_coordinates for m in found if not _is_apart(m, space)]
-    X = _unevaluated(log, space, model, [*ends, *X_found, *own])
-    lowest = min((m.energy for m in found if not _is_apart(m, space)), default=torch.inf)
+    X = _unevaluated(log, space, model, [*ends, *X_evaluated, *own])
     evaluated = [found[i] for i in kept]
     if not len(X):
         return evaluated, [], 0.0

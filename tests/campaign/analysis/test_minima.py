@@ -82,6 +82,34 @@ def test_what_is_not_evaluated_is_a_minimum_of_the_model(tmp_path: Path) -> None
     assert 0 < found.probability_lower < 0.9
 
 
+def test_what_is_above_the_window_hides_no_minimum_of_the_model(tmp_path: Path) -> None:
+    """All of the other well that was evaluated is a point on its slope, above the window."""
+    space = conformers()
+    phis = torch.tensor([[math.pi], [2.4], [-2.6], [0.35]], dtype=torch.float64)
+    made = bo.Campaign(
+        space=space,
+        evaluator=bo.evaluators.Function(butane),
+        search=bo.candidates.BasinHopping(n_candidates=8, n_rounds=2, max_time_fraction=1e-9),
+        initial_structures=space.decode(phis),
+        acquisition=bo.acquisition.LowerConfidenceBound(kappa=0.0),
+        stop=bo.stop.Evaluations(5),
+    )
+    log = made.run(tmp_path, progress=False)
+    with made.open(tmp_path) as opened:
+        opened.retract(4, "the one at the bottom of the other well")
+    energies = [t.energy for t in log.trial_records() if t.energy is not None]
+    slope = log.trial_records()[3].energy
+    assert slope is not None
+    found = Minima.from_log(log, energy_window=0.9 * (slope - min(energies)))
+    (unknown,) = [minimum for minimum in found.minima if minimum.evaluated is None]
+    assert is_gauche(to_ase(unknown.structures)[0])
+    # The energy to beat is that of the lowest, though all of its atoms were relaxed since.
+    made.relax_minima(tmp_path, 1e-6, progress=False)
+    after = Minima.from_log(log, energy_window=0.9 * (slope - min(energies)))
+    assert any(m.is_relaxed for m in after.minima)
+    assert after.probability_lower == pytest.approx(found.probability_lower)
+
+
 def test_window_and_pruning(folder: Path) -> None:
     """A narrow window leaves the lowest; a wide RMSD makes all conformers one."""
     log = open_log(folder)
@@ -106,6 +134,11 @@ def test_all_atoms_of_minima_are_relaxed(folder: Path) -> None:
         len(m.run.energies) for m in found.minima if m.run
     ]
     assert Log(folder).sessions()[-1]["reason"] == "0 minima relaxed"
+    retracted = found.minima[0].trial
+    assert retracted is not None
+    with campaign().open(folder, seed=1) as opened:
+        opened.retract(retracted, "another molecule")
+    assert retracted not in {m.trial for m in Minima.from_log(open_log(folder)).minima}
 
 
 def test_minima_without_a_model(tmp_path: Path) -> None:
