@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bostruct.runtime.atomic_write import write_atomically
+from bostruct.runtime.control_characters import visible_text
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Palette of Okabe and Ito, told apart by color-blind readers too."""
@@ -143,10 +144,13 @@ def add_shared_legend(figure: Any, panels: Sequence[Any]) -> None:  # noqa: ANN4
 def wrap_label(label: str, max_characters: int = MAX_LABEL_CHARACTERS) -> str:
     r"""Return a label in lines that a panel has room for.
 
+    It is drawn as it is: matplotlib would set what stands between two dollar signs as a formula.
+
     >>> wrap_label("energy above the convex hull (eV/atom)", 24)
     'energy above the convex\nhull (eV/atom)'
     """
-    return "\n".join(textwrap.wrap(label, max_characters)) or label
+    lines = textwrap.wrap(visible_text(label), max_characters)
+    return "\n".join(lines).replace("$", r"\$")
 
 
 def label_outer(panels: Sequence[Any], x: str, y: str) -> None:

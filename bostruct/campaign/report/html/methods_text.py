@@ -32,6 +32,9 @@ SPACES: Mapping[str, str] = {
 }
 """What a space holds, by the name of its class."""
 
+NAMED_COORDINATES = ("Coordinates", "Pose")
+"""Spaces whose structures are relaxed in named coordinates, by the names of their classes."""
+
 ACQUISITIONS: Mapping[str, Parts] = {
     "LowerConfidenceBound": ("the lower confidence bound", ("srinivas",)),
     "qLowerConfidenceBound": ("the lower confidence bound of batches", ("srinivas",)),
@@ -164,9 +167,15 @@ def methods_text(
     relaxation = None if summary.energy is None else summary.energy.final_relaxation
     if relaxation is not None and relaxation.n_converged:
         n = relaxation.n_converged
+        limit = f"no force exceeded {relaxation.fmax:g} eV/Å"
+        if _type(_part(description, "space")) in NAMED_COORDINATES:
+            limit = (
+                "no derivative of the energy by a coordinate exceeded "
+                f"{relaxation.fmax:g} eV per radian, or per range over 2π"
+            )
         sentences.append(
-            f"At the end {n} of the best structures {'was' if n == 1 else 'were'} relaxed until no "
-            f"force exceeded {relaxation.fmax:g} eV/Å."
+            f"At the end {n} of the best structures {'was' if n == 1 else 'were'} relaxed until "
+            f"{limit}."
         )
     packages = {"gpytorch": "GPyTorch", "botorch": "BoTorch", "torch": "PyTorch"}
     used = [

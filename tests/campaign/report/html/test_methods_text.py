@@ -24,6 +24,7 @@ def written(log, **parts):
         (module.ACQUISITIONS, acquisition),
         (module.SEARCHES, candidates),
         (module.SPACES, spaces),
+        (module.NAMED_COORDINATES, spaces),
         (module.SURROGATES, surrogates),
     ],
 )
@@ -73,6 +74,12 @@ def test_relaxations_that_converged_are_told(log):
     energy = replace(summary.energy, final_relaxation=relaxed)
     text = " ".join(methods_text(replace(summary, energy=energy)).sentences)
     assert "At the end 2 of the best structures were relaxed until no force exceeded 0.05" in text
+    coordinates = {**summary.description, "space": {"type": "Coordinates"}}
+    text = " ".join(
+        methods_text(replace(summary, energy=energy, description=coordinates)).sentences
+    )
+    assert "by a coordinate exceeded 0.05 eV per radian" in text
+    assert "eV/Å" not in text
     energy = replace(energy, final_relaxation=replace(relaxed, n_converged=0))
     text = " ".join(methods_text(replace(summary, energy=energy)).sentences)
     assert "relaxed" not in text

@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib import image
 
+from bostruct import plotting
 from bostruct.campaign.report.html.report_figure import (
     INK,
     ReportFigure,
@@ -22,6 +23,17 @@ def figure(n=3, name="probe"):
         return {"probe-points": [10 + i for i in range(n)]}
 
     return ReportFigure(name, "Title", "Caption.", 'says "what"', ("n",), ((1,),), draw)
+
+
+@pytest.mark.parametrize("label", ["cost ($/kg) in US$", "a $\\nothing{$ b", "<b>", "bell\x07"])
+def test_labels_that_others_wrote_are_shown_as_they_are(label):
+    def draw(drawn):
+        drawn.subplots().set_ylabel(plotting.wrap_label(label, 40))
+        return {}
+
+    drawn = ReportFigure("probe", "Title", "Caption.", "alt", (), (), draw)
+    texts = [element.text for element in ElementTree.fromstring(inline_svg(drawn)).iter()]
+    assert label.replace("\x07", r"\x07") in texts
 
 
 @pytest.mark.parametrize("n", [1, 2, 40])
