@@ -34,6 +34,10 @@ from bostruct.campaign.enthalpy import pressure_energy, pressure_of
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.posterior_tensors import posterior_mean_variance
+from bostruct.campaign.planning.radius_correction import (
+    logged_radius_factors,
+    with_radius_factors,
+)
 from bostruct.campaign.records import Trial
 from bostruct.campaign.relaxation.all_atoms import relaxes_in_other_space
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
@@ -204,7 +208,7 @@ class Minima:
 
 
 def _space_with_minima(log: Log) -> Space:
-    """Return the space of a log whose campaign minimizes one energy.
+    """Return the space of a log whose campaign minimizes one energy, with the radii of the last step.
 
     Raises:
         InputError: it has objectives, or several compositions.
@@ -217,7 +221,7 @@ def _space_with_minima(log: Log) -> Space:
         raise InputError(error_message("minima", "be of a campaign for one energy", value, hint))
     if log.space is None:
         raise LogError(f"{log.folder}: its space is not one of bostruct, open it with its file.")
-    return log.space
+    return with_radius_factors(log.space, logged_radius_factors(log.steps()))
 
 
 def _single_molecule(space: Space) -> Molecule:

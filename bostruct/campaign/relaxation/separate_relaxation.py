@@ -16,6 +16,10 @@ from bostruct.campaign.components import CampaignComponents
 from bostruct.campaign.initial_structures import InitialData
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.loop import run_loop
+from bostruct.campaign.planning.radius_correction import (
+    logged_radius_factors,
+    with_radius_factors,
+)
 from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.records import Trial
 from bostruct.campaign.relaxation.all_atoms import all_atoms_space
@@ -29,6 +33,7 @@ from bostruct.campaign.stop import Progress, StoppingCriterion
 from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation
 from bostruct.evaluators.evaluation_context import KeepFolders
+from bostruct.spaces import Space
 
 
 @final
@@ -124,7 +129,7 @@ class SeparateRelaxation:
         components, writer = self.session.components, self.session.writer
         number = None if trial is None else trial.number
         relaxed = CampaignComponents(
-            space=all_atoms_space(components.space),
+            space=all_atoms_space(self._space),
             evaluator=components.evaluator,
             surrogate=components.surrogate,
             acquisition=components.acquisition,
@@ -151,9 +156,15 @@ class SeparateRelaxation:
             child.close(status, reason)
             self.session.relaxation_runs = read_relaxation_runs(writer.folder)
 
+    @property
+    def _space(self) -> Space:
+        """Space of the campaign with the radii of the last step, within which its structures are."""
+        factors = logged_radius_factors(self.session.writer.steps())
+        return with_radius_factors(self.session.components.space, factors)
+
     def _initial_data(self, X: Tensor, trial: Trial | None) -> InitialData:
         """Return one structure in the space of all atoms, with what is known of its energy."""
-        space = self.session.components.space
+        space = self._space
         all_atoms = all_atoms_space(space)
         x = X if all_atoms is space else all_atoms.encode(space.decode(X))[0].double().cpu()
         if not bool(all_atoms.contains(x)):

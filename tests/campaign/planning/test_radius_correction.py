@@ -205,6 +205,10 @@ def test_atoms_much_smaller_than_their_radii(tmp_path):
     assert f"Warning: {sentence}" in final_text(summarize(read))
     assert summarize(read).to_json()["diagnoses"] == [sentence]
 
+    (lowest,) = campaign(0.7, 8).relax_minima(tmp_path / "run", 1e-3, progress=False).minima
+    assert lowest.is_relaxed
+    assert lowest.energy == pytest.approx(-16.505384, abs=1e-3)
+    assert lowest.energy_above == 0.0
     for n in (5, 8):  # interrupted in between
         again = campaign(0.7, n).run(tmp_path / "again", progress=False)
     for one, other in zip(log.trials(), again.trials(), strict=True):
