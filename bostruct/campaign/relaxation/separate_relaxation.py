@@ -39,7 +39,9 @@ from bostruct.spaces import Space
 @final
 @dataclass(frozen=True)
 class StartEvaluated(StoppingCriterion):
-    """Criterion that ends the search once the structure to relax has an energy.
+    """Criterion that ends the search once the structure to relax was evaluated.
+
+    Where that has failed nothing is relaxed: no other structure is searched in its place.
 
     Args:
         max_evaluations: Number of evaluations that the relaxation may take; None for any number.
@@ -50,10 +52,11 @@ class StartEvaluated(StoppingCriterion):
     is_time_up: Callable[[float], bool] | None = None
 
     def reason(self, progress: Progress) -> str | None:
-        """Return that there is nothing to search, once there is an energy."""
+        """Return that there is nothing to search, once there is a result."""
         energies = (progress.lowest_initial_energy, *progress.energies)
-        has_energy = any(energy is not None for energy in energies)
-        return "one structure, which was to be relaxed" if has_energy else None
+        if any(energy is not None for energy in energies):
+            return "one structure, which was to be relaxed"
+        return "the structure to relax has no energy" if progress.energies else None
 
     def remaining(self, progress: Progress) -> int | None:
         """Return the number of evaluations left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import bostruct as bo
 from bostruct.campaign import Log
 from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.log.verify import verify_log
+from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.relaxation.relaxation_run import read_relaxation_runs
-from bostruct.campaign.relaxation.separate_relaxation import StartEvaluated
+from bostruct.campaign.relaxation.separate_relaxation import SeparateRelaxation, StartEvaluated
 from bostruct.campaign.stop import Progress
+from bostruct.runtime.executors import InProcess
 from bostruct.spaces import Cluster
 from tests.campaign.molecular_mechanics import butane, conformers, is_gauche
 
@@ -99,6 +102,25 @@ def test_a_short_budget_is_kept_for_the_relaxation(tmp_path: Path) -> None:
     assert resumed.report == run.report
 
 
+def test_no_other_structure_is_evaluated_where_the_start_fails(tmp_path: Path) -> None:
+    """What would be relaxed then is not the minimum whose name its folder has."""
+    log = campaign(4, None).run(tmp_path, seed=1, progress=False)
+    X = log.trial_records()[0].X + 0.3
+    broken = campaign(4, None)
+    object.__setattr__(broken.evaluator, "function", math.sqrt)  # of atoms: an error
+    object.__setattr__(broken.evaluator, "description", campaign(4).evaluator.description)
+    for n_attempts in (1, 2, 2):  # once more in the next run
+        with broken.open(tmp_path, seed=1):
+            session, line = broken._open_session, ProgressLine(False)
+            relaxation = SeparateRelaxation(session, SETTINGS, InProcess(), line)
+            relaxation.relax(X, None, StartEvaluated())
+        (run,) = read_relaxation_runs(tmp_path)
+        assert run.energies == (None,)
+        assert run.end is None
+        (trial,) = Log(run.folder).trial_records()
+        assert (trial.state, trial.attempt) == ("failed", n_attempts)
+
+
 def test_criterion_ends_the_search_at_once() -> None:
     """A structure with an energy is relaxed and nothing else, while evaluations and time last."""
     stop = StartEvaluated(3, lambda seconds: seconds > 10)
@@ -107,6 +129,7 @@ def test_criterion_ends_the_search_at_once() -> None:
         stop.reason(Progress(lowest_initial_energy=1.0)) == "one structure, which was to be relaxed"
     )
     assert stop.reason(Progress((1.0,))) is not None
+    assert stop.reason(Progress((None,))) == "the structure to relax has no energy"
     assert stop.remaining(Progress((1.0,))) == 2
     assert stop.remaining(Progress((1.0,) * 4)) == 0
     assert stop.remaining(Progress((1.0,), seconds=11.0)) == 0
