@@ -537,9 +537,7 @@ class Campaign:
             KeyboardInterrupt: Ctrl-C or SIGTERM; the next run goes on.
         """
         executor = check_executor(executor) or self.executor or InProcess()
-        starts_processes = isinstance(executor, DaskWorkers) and executor.starts_processes
-        starts_processes = starts_processes or isinstance(executor, Workers)
-        check_main_guard(starts_processes or imports_main(executor))
+        check_main_guard(_starts_processes(executor))
         stop = self.stop if stop is None else stop
         check_stop(stop, self.components.optimization_config, self.space)
         with (
@@ -592,7 +590,7 @@ class Campaign:
             EvaluationError: evaluations fail one after the other.
         """
         executor = check_executor(executor) or self.executor or InProcess()
-        check_main_guard(isinstance(executor, Workers) or imports_main(executor))
+        check_main_guard(_starts_processes(executor))
         limits = (energy_window, temperature, rmsd_threshold)
         settings = self.components.final_relaxation or FinalRelaxation()
         check_final_relaxation(settings, self.evaluator)
@@ -614,6 +612,13 @@ class Campaign:
             session.record_relaxations()
             self.close("finished", f"{len(waiting)} minima relaxed")
         return Minima.from_log(self.log, *limits)
+
+
+def _starts_processes(executor: Executor) -> bool:
+    """Return whether an executor starts processes that import the script."""
+    if isinstance(executor, DaskWorkers):
+        return executor.starts_processes
+    return isinstance(executor, Workers) or imports_main(executor)
 
 
 def _status_after(error_type: type[BaseException], error: object) -> tuple[str, str]:

@@ -208,7 +208,7 @@ class Minima:
 
 
 def _space_with_minima(log: Log) -> Space:
-    """Return the space of a log whose campaign minimizes one energy, with the radii of the last step.
+    """Return the space of a log whose campaign minimizes one energy, with its last radii.
 
     Raises:
         InputError: it has objectives, or several compositions.

@@ -161,7 +161,7 @@ class SeparateRelaxation:
 
     @property
     def _space(self) -> Space:
-        """Space of the campaign with the radii of the last step, within which its structures are."""
+        """Space of the campaign with its last radii, within which its structures are."""
         factors = logged_radius_factors(self.session.writer.steps())
         return with_radius_factors(self.session.components.space, factors)
 
