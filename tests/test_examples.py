@@ -19,6 +19,8 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 CAMPAIGNS = sorted((ROOT / "campaigns").glob("*.py"))
 # The package that a campaign needs beside those of bostruct, by the end of its name.
 PACKAGES = {"chgnet": "chgnet", "xtb": "tblite"}
+# Examples whose parts others use too.
+SLOW = ("initial_structures", "own_method", "read_posteriors")
 # What each leaves behind.
 FILES = {
     "first_campaign": ["first_campaign/campaign.db", "first_campaign/best.xyz"],
@@ -54,7 +56,14 @@ def run_process(path):
     return run.stdout, run.stderr
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.slow) if path.stem in SLOW else path
+        for path in EXAMPLES
+    ],
+    ids=lambda path: path.stem,
+)
 def test_example_runs(path, here, capsys):
     """The first in a process of its own, the others in this one, which has imported torch."""
     if path == EXAMPLES[0]:

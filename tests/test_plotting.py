@@ -135,9 +135,8 @@ def overlaps(first, second):
     )
 
 
-@pytest.mark.parametrize("n_panels", [1, 2, 3, 4])
+@pytest.mark.parametrize(("n_panels", "projection"), [(1, None), (3, None), (4, None), (2, "3d")])
 @pytest.mark.parametrize("kind", ["short", "long", "one long", "many"])
-@pytest.mark.parametrize("projection", [None, "3d"])
 def test_nothing_of_a_legend_is_cut_or_covers_a_panel(n_panels, kind, projection, tmp_path):
     labels = {
         "short": [f"line {k}" for k in range(3)],

@@ -708,7 +708,10 @@ def run_interrupted(folder, number):
 
 @pytest.mark.parametrize(
     ("number", "code", "text"),
-    [(signal.SIGINT, 130, "by Ctrl-C"), (signal.SIGTERM, 143, "by SIGTERM")],
+    [
+        (signal.SIGINT, 130, "by Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, "by SIGTERM", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_interrupts_and_blames_nobody(tmp_path, number, code, text):
     for _ in range(3):  # no number of interruptions is a death
@@ -755,6 +758,7 @@ def test_a_structure_that_kills_this_process_does_it_once(tmp_path):
     assert len(log.trials("done")) == 5
 
 
+@pytest.mark.slow
 def test_where_no_other_process_can_take_it_it_does_it_twice(tmp_path):
     for _ in range(2):
         assert processes.call(run_deadly, tmp_path / "run", False) == -signal.SIGKILL

@@ -150,7 +150,7 @@ def orderings():
 @pytest.mark.parametrize(
     ("make", "search", "batch"),
     [
-        (icosahedra, None, 1),
+        pytest.param(icosahedra, None, 1, marks=pytest.mark.slow),
         pytest.param(
             icosahedra,
             EvolutionarySearch(n_candidates=8, n_rounds=3),

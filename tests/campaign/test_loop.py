@@ -351,7 +351,10 @@ def pool_campaign(evaluator, **arguments):
     )
 
 
-@pytest.mark.parametrize("executor", [bo.executors.Workers(2), ThreadPoolExecutor(2)])
+@pytest.mark.parametrize(
+    "executor",
+    [bo.executors.Workers(2), pytest.param(ThreadPoolExecutor(2), marks=pytest.mark.slow)],
+)
 def test_every_energy_is_that_of_its_structure(tmp_path, executor):
     evaluator = bo.evaluators.Calculator(Code, with_forces=False)
     mine = pool_campaign(evaluator, batch_size=8, executor=executor, keep="all")

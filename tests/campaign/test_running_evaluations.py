@@ -90,6 +90,7 @@ def test_a_pool_that_breaks_does_not_end_the_campaign(tmp_path):
     assert summarize(log).status == "finished"
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_was_alone_when_its_process_died_has_failed(tmp_path):
     _, mine = deadly_campaign(tmp_path, {2}, n=4)
     with pool(1) as executor:
@@ -99,6 +100,7 @@ def test_an_evaluation_that_was_alone_when_its_process_died_has_failed(tmp_path)
     assert len(log.trials("done")) == 3
 
 
+@pytest.mark.slow
 def test_a_pool_that_always_breaks_ends_the_campaign_in_order(tmp_path):
     _, mine = deadly_campaign(tmp_path, range(100), n=20, batch_size=2)
     with pool() as executor, pytest.raises(EvaluationError, match="3 failures in a row"):
@@ -238,7 +240,7 @@ def test_an_evaluator_that_cannot_travel_is_said(tmp_path):
 
 @pytest.mark.parametrize(
     ("n", "period", "batch_size", "n_workers"),
-    [(60, 3, 20, 2), pytest.param(1000, 10, 40, 4, marks=pytest.mark.slow)],
+    [(24, 3, 8, 2), pytest.param(1000, 10, 40, 4, marks=pytest.mark.slow)],
 )
 def test_all_kinds_of_faults(tmp_path, n, period, batch_size, n_workers):
     """The campaign ends, every trial is accounted for, and nothing false is recorded."""

@@ -178,12 +178,11 @@ def test_energies_fitted_by_the_composition_tell_no_scale():
     assert few_values_factor(torch.ones(400, 1, dtype=torch.float64)) == pytest.approx(1, abs=3e-3)
 
 
-@pytest.mark.parametrize("repulsion", [PairRepulsion(), None])
-@pytest.mark.parametrize("with_forces", [True, False])
+@pytest.mark.parametrize(
+    ("repulsion", "with_forces"), [(PairRepulsion(), True), (PairRepulsion(), False), (None, True)]
+)
 def test_a_fit_in_another_unit_is_the_same_fit(structures, repulsion, with_forces):
     """To the last bit where the factors are powers of two."""
-    if not with_forces:
-        repulsion = PairRepulsion()
     surrogate = LocalGP(pair_repulsion=repulsion)
 
     def prediction(c, s):
@@ -194,7 +193,7 @@ def test_a_fit_in_another_unit_is_the_same_fit(structures, repulsion, with_force
         return model.predict(mine[10:], force_variance=True)
 
     found = prediction(1.0, 1.0)
-    for c, s in ((2.0**-7, 1.0), (2.0**9, 1.0), (1.0, 2.0), (1.0, 0.25), (0.01, 1.0), (100.0, 1.0)):
+    for c, s in ((2.0**-7, 1.0), (1.0, 0.25), (100.0, 1.0)):
         other = prediction(c, s)
         rtol = 1e-4 if c in (0.01, 100.0) else 0.0
         for name, unit in (

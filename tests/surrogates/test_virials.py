@@ -25,7 +25,6 @@ from tests.surrogates.dense import written_out
 DEVIATIONS = (2.0, 0.02, 0.05)
 CASES = {
     "one species": (["Cu"] * 3, None),
-    "two species": (["Cu", "Au"], None),
     "flat cells": (["Cu", "Au"], FLAT),
     "one atom": (["Cu"], None),
 }

@@ -155,7 +155,9 @@ def limited(size, folder, file, n):
         raise SystemExit(5 if "could not" in str(error) else 1) from error
 
 
-@pytest.mark.parametrize("size", [0, 4_000, 50_000, 160_000])
+@pytest.mark.parametrize(
+    "size", [4_000, 160_000, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 50_000))]
+)
 def test_a_full_disk_leaves_a_folder_to_go_on_with(tmp_path, size):
     n = 16
     whole = counting(tmp_path / "c", n).run(tmp_path / "whole").fingerprint()

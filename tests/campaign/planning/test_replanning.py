@@ -25,7 +25,7 @@ def test_every_step_of_an_asynchronous_run_is_planned_again(tmp_path):
     made.run(tmp_path / "run")
     log = assert_replanned(made, tmp_path / "run")
     assert len(log.trials("failed")) >= 1
-    assert any(len(step.pending_trials) == 2 for step in log.steps())
+    assert any(step.pending_trials for step in log.steps())
 
 
 def test_results_in_any_order_retractions_and_retries_change_no_step(tmp_path):

@@ -247,7 +247,9 @@ def test_subset_of_regressors_is_most_certain_where_nothing_is_known(data):
     assert torch.equal(sor.predict(strange).mean, dtc.predict(strange).mean)
 
 
-@pytest.mark.parametrize("count", [5, 30, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (30, 500))]
+)
 def test_sor_is_between_nothing_and_dtc(both, count):
     train, test = both[:10], both[-10:]
     found = []
@@ -291,8 +293,15 @@ def test_with_all_environments_sor_is_exact_at_the_data_only(data):
         assert (gap < DENSE) == whole
 
 
-@pytest.mark.parametrize("max_unseen", [0.0, math.inf])
-@pytest.mark.parametrize("forces", [False, True])
+@pytest.mark.parametrize(
+    ("max_unseen", "forces"),
+    [
+        (0.0, True),
+        (math.inf, True),
+        (math.inf, False),
+        pytest.param(0.0, False, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("kind", ["fitc", "averaged_fitc"])
 def test_what_is_not_seen_is_noise_by_definition(both, forces, kind, max_unseen, monkeypatch):
     """Dense: Q + diag(K - Q) + noise between the data, Q to others, K among them.
@@ -394,7 +403,7 @@ def homotops(seed):
     return from_ase(found)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2))])
 def test_energies_of_homotops_are_not_taken_for_noise(seed):
     """A few structures of an alloy have more forces than their environments can express."""
     train = homotops(seed)
