@@ -35,7 +35,8 @@ class StepAcquisition:
     Attributes:
         step: Number of the step.
         n_candidates: Number of candidates.
-        rejected: Values of those that were not chosen, largest first.
+        rejected: Values of those that were not chosen, largest first; of many some, evenly by rank
+            from the first to the last.
     """
 
     step: int
@@ -51,6 +52,7 @@ def read_acquisitions(log: Log, report: ReportTrials) -> list[StepAcquisition]:
         report: Trials that were read before, so that later steps are left out.
     """
     from_model = {t.step for t in report.trials if t.acquisition is not None}
+    most = _marks_per_step(len(from_model))
     found = []
     for step in log.steps():
         if not step.file or step.number not in from_model:
@@ -58,11 +60,10 @@ def read_acquisitions(log: Log, report: ReportTrials) -> list[StepAcquisition]:
         with suppress(LogError):
             tensors = log.posterior_tensors(step.number)
             values = tensors["candidates.acquisition"]
-            chosen = set(tensors["chosen.index"].tolist())
-            rejected = [v for i, v in enumerate(values.tolist()) if i not in chosen and v == v]
-            found.append(
-                StepAcquisition(step.number, len(values), tuple(sorted(rejected, reverse=True)))
-            )
+            is_rejected = ~values.isnan()
+            is_rejected[tensors["chosen.index"]] = False
+            rejected = values[is_rejected].sort(descending=True).values.tolist()
+            found.append(StepAcquisition(step.number, len(values), tuple(_thinned(rejected, most))))
     return found
 
 
@@ -81,7 +82,7 @@ def acquisition_figure(
         return None
     by_step: Mapping[int, StepAcquisition] = {each.step: each for each in acquisitions}
     steps = sorted({trial.step for trial in chosen})
-    most = max(MIN_PER_STEP, MAX_MARKS // len(steps))
+    most = _marks_per_step(len(steps))
     rejected = [(each.step, v) for each in acquisitions for v in _thinned(each.rejected, most)]
     best_rejected = [each.rejected[0] for each in acquisitions if each.rejected]
     values = [t.acquisition or 0.0 for t in chosen]
@@ -133,6 +134,11 @@ def acquisition_figure(
         ),
         draw=draw,
     )
+
+
+def _marks_per_step(n_steps: int) -> int:
+    """Return the largest number of rejected candidates of a step that are drawn."""
+    return max(MIN_PER_STEP, MAX_MARKS // max(n_steps, 1))
 
 
 def _thinned(values: Sequence[float], most: int) -> list[float]:

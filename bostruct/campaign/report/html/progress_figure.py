@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 from bostruct import plotting
@@ -24,7 +25,7 @@ def energy_progress_figure(report: ReportTrials) -> ReportFigure | None:
         return None
     origin = report.origin
     values = [_value(trial) - origin for trial in known]
-    lowest = [min(values[: i + 1]) for i in range(len(values))]
+    lowest = list(accumulate(values, min))
     best = known[values.index(lowest[-1])]
     predicted = [t for t in known if t.mean is not None and t.sigma]
     is_energy = report.quantity == "energy (eV)"

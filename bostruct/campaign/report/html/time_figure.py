@@ -73,8 +73,7 @@ def time_figure(
         name="time",
         title="Where the time went",
         caption=(
-            "Wall time in total, and for each step. Evaluations of one step that ran side by side "
-            "are added."
+            "Wall time in total, and for each step. The times of what ran side by side are added."
         ),
         alt=f"Wall time: {shares}.",
         columns=("step", "evaluate (s)", "search (s)", "fit (s)", "log (s)"),

@@ -1,7 +1,9 @@
 import pytest
 
+from bostruct.campaign.report.html import acquisition_figure as module
 from bostruct.campaign.report.html.acquisition_figure import (
     MAX_MARKS,
+    MIN_PER_STEP,
     StepAcquisition,
     acquisition_figure,
     read_acquisitions,
@@ -30,6 +32,17 @@ def test_a_lost_file_leaves_its_step_out(log):
     figure = acquisition_figure(report, found, "LCB")
     assert len(figure.rows) == 4
     assert "LCB: larger is better" in figure.caption
+
+
+def test_no_more_is_read_than_is_drawn(log, monkeypatch):
+    monkeypatch.setattr(module, "MAX_MARKS", 0)
+    report = read_report_trials(log)
+    for each in read_acquisitions(log, report):
+        tensors = log.posterior_tensors(each.step)
+        values = tensors["candidates.acquisition"].tolist()
+        del values[int(tensors["chosen.index"])]
+        assert len(each.rejected) == MIN_PER_STEP < len(values)
+        assert (each.rejected[0], each.rejected[-1]) == (max(values), min(values))
 
 
 def test_many_candidates_are_thinned_by_rank(log):
