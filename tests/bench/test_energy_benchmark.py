@@ -127,6 +127,7 @@ def test_results_are_written_meanwhile(tmp_path, monkeypatch):
     assert (tmp_path / "success.png").is_file()
 
 
+@pytest.mark.slow
 def test_jobs_run_in_processes_and_change_nothing(tmp_path):
     tasks = [task("a", -99.0)]
     alone = run_energy_benchmark(

@@ -158,7 +158,7 @@ def orderings():
             marks=pytest.mark.slow,
         ),
         (isomers, None, 2),
-        (orderings, None, 1),
+        pytest.param(orderings, None, 1, marks=pytest.mark.slow),
     ],
 )
 def test_a_campaign_over_members(tmp_path, make, search, batch):

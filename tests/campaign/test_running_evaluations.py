@@ -142,6 +142,7 @@ def test_an_executor_that_is_shut_down_is_said(tmp_path):
     assert mine.run(tmp_path / "run").fingerprint() == whole
 
 
+@pytest.mark.slow
 def test_a_pool_that_broke_without_work_is_replaced(tmp_path):
     with pool() as executor:
         assert isinstance(executor.submit(os._exit, 0).exception(60), BrokenProcessPool)

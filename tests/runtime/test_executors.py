@@ -355,6 +355,7 @@ def difficult(file, atoms):
     return energy(atoms)
 
 
+@pytest.mark.slow
 def test_the_campaign_survives_failing_workers(tmp_path):
     evaluator = Function(lambda atoms: difficult(tmp_path / "calls", atoms))
     executor = Workers(1, time_limit=6.0)

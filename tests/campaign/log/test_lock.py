@@ -61,7 +61,7 @@ def test_children_do_not_inherit_it(tmp_path):
         os.waitpid(child, 0)
 
 
-@pytest.fixture(params=[True, False])
+@pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.slow)])
 def description_locks(request, monkeypatch):
     """Record locks of open file descriptions, and the `flock` locks of other systems."""
     if request.param and not lock.HAS_DESCRIPTION_LOCKS:

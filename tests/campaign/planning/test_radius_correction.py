@@ -188,6 +188,7 @@ def campaign(factor, n):
     )
 
 
+@pytest.mark.slow
 def test_atoms_much_smaller_than_their_radii(tmp_path):
     """Bonds at the minimum distance: the minimum is found beyond it, and the log says so."""
     log = campaign(0.7, 8).run(tmp_path / "run", progress=False)

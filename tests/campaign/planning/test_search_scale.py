@@ -95,7 +95,6 @@ def unscaled(tmp_path_factory):
     ("case", "power"),
     [
         ("rare gas", 7),
-        ("two species", -7),
         pytest.param("rare gas", -7, marks=pytest.mark.slow),
         pytest.param("surface", 7, marks=pytest.mark.slow),
     ],

@@ -213,6 +213,10 @@ def test_what_is_no_cluster_of_molecules_is_refused():
         Cluster.of("H2O")
     with pytest.raises(InputError, match=r"molecules\['H2O'\].*integer of at least 1, got 0"):
         Cluster.of({"H2O": 0})
+
+
+@pytest.mark.slow
+def test_a_sphere_too_small_for_its_molecules_is_refused():
     with pytest.raises(SpaceError, match="large enough for 6 H2O"):
         Cluster.of({"H2O": 6}, radius=2.5)
 
