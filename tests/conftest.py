@@ -1,15 +1,25 @@
 """What all tests share."""
 
 import os
+from multiprocessing import forkserver
 
 import pytest
 import torch
 
+from bostruct.runtime.executors import PRELOADED_MODULES
 
-def pytest_configure():
-    """Leave the other cores to the other workers, in processes of tests, too."""
+
+def pytest_configure(config):
+    """Leave the other cores to the other workers, in processes of tests, too.
+
+    All processes of a worker come from one server, which has imported what any of them needs.
+    """
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    PRELOADED_MODULES.append("tests.campaign.processes")
+    if hasattr(config, "workerinput"):
+        forkserver.set_forkserver_preload(PRELOADED_MODULES)
+        forkserver.ensure_running()
 
 
 def pytest_collection_modifyitems(items):

@@ -12,6 +12,7 @@ from bostruct.campaign.log import database, lock, run_folder
 from bostruct.campaign.session import Session
 from bostruct.evaluators import Evaluation
 from bostruct.runtime import atomic_write
+from bostruct.runtime.executors import PRELOADED_MODULES
 from tests.campaign import sqlite_writes
 from tests.campaign.standin import counting, energy
 
@@ -27,7 +28,7 @@ LOCKED = 78
 def context():
     """Return the context of processes that are forked from one which has imported torch."""
     forkserver = multiprocessing.get_context("forkserver")
-    forkserver.set_forkserver_preload(["tests.campaign.processes"])
+    forkserver.set_forkserver_preload(PRELOADED_MODULES)
     return forkserver
 
 
