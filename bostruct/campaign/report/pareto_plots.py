@@ -223,7 +223,7 @@ def plot_parallel_coordinates(
                     bbox=TEXT_BOX_STYLE,
                     zorder=4,
                 )
-        labels = [plotting.wrap_label(directed_axis_label(name, goals), 24) for name in names]
+        labels = [directed_axis_label(name, goals, 24) for name in names]
         axes.set_xticks(list(places), labels)
         axes.set_xlim(-0.25, len(names) - 0.75)
         axes.set_ylim(-0.04, 1.04)
@@ -389,11 +389,16 @@ FRONT_COLOR, FEASIBLE_COLOR = plotting.VERMILION, plotting.SKY_BLUE
 INFEASIBLE_COLOR, PREDICTED_COLOR = "0.6", plotting.GREEN
 
 
-def directed_axis_label(name: str, optimization_config: OptimizationConfig) -> str:
-    """Return the label of an outcome's axis, with an arrow in the better direction."""
+def directed_axis_label(
+    name: str,
+    optimization_config: OptimizationConfig,
+    max_characters: int = plotting.MAX_LABEL_CHARACTERS,
+) -> str:
+    """Return the label of an outcome's axis in lines, with an arrow in the better direction."""
     better = {part.name: part.direction for part in optimization_config.objectives}.get(name)
     arrow = {"minimize": " ↓", "maximize": " ↑", None: ""}[better]
-    return plotting.wrap_label(f"{axis_label(name, optimization_config)}{arrow}")
+    label = f"{axis_label(name, optimization_config)}{arrow}"
+    return plotting.wrap_label(label, max_characters)
 
 
 def format_axis(

@@ -1,4 +1,6 @@
+import contextlib
 import errno
+import io
 import resource
 import shutil
 import sqlite3
@@ -150,7 +152,8 @@ def limited(size, folder, file, n):
     """Run until a file would be larger than `size`; end with 5 at a `LogError`."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     try:
-        processes.run(folder, file, n)
+        with contextlib.redirect_stderr(io.StringIO()):  # it may be a long file
+            processes.run(folder, file, n)
     except LogError as error:
         raise SystemExit(5 if "could not" in str(error) else 1) from error
 

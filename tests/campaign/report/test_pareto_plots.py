@@ -78,7 +78,7 @@ def test_a_cube_of_three(screened, drawn, tmp_path):
         front, predict_front_candidates(screened, 3), tmp_path / "a.png"
     )
     (axes,) = drawn
-    assert axes.get_zlabel() == "price ($/kg) ↓"
+    assert axes.get_zlabel() == r"price (\$/kg) ↓"
     best = next(
         each for each in axes.collections if each.get_label() == pareto_plots.LEGEND_LABELS["front"]
     )
@@ -123,7 +123,7 @@ def test_lines_of_the_front_over_all_outcomes(screened, drawn, tmp_path):
     assert [text.get_text() for text in axes.get_xticklabels()] == [
         "enthalpy (eV/atom) ↓",
         "modulus (GPa) ↑",
-        "price ($/kg) ↓",
+        r"price (\$/kg) ↓",
     ]
 
 
