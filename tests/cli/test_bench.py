@@ -6,7 +6,7 @@ import torch
 from typer.testing import CliRunner
 
 from bostruct.bench import TASKS
-from bostruct.bench.single_objective import beacon
+from bostruct.bench.single_objective import time_limited_search
 from bostruct.campaign import campaign_file
 from bostruct.cli import bench
 from bostruct.cli.app import typer_app
@@ -63,7 +63,7 @@ def test_a_task_without_its_calculator_is_skipped_with_a_sentence(here):
 
 
 def test_beacon_needs_its_package(here, monkeypatch):
-    monkeypatch.setattr(beacon, "find_spec", lambda name: None)
+    monkeypatch.setattr(time_limited_search, "find_spec", lambda name: None)
     done = bostruct(*RUN, "--baseline-evaluations", 0, "--beacon-seconds", 60)
     refused(done, "`ase-gpatom` must be installed")
     assert not (here / "out").exists()

@@ -12,23 +12,19 @@ A run ends by success, by its limit of evaluations, or by its limit of CPU time.
 
 from __future__ import annotations
 
-import tempfile
 import time
-from contextlib import chdir
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any, ClassVar, final
 
 import numpy as np
 
-from bostruct.bench.single_objective.baselines import CountedSearch
 from bostruct.bench.single_objective.counting_calculator import (
     CountingCalculator,
     EvaluationFailed,
     SearchFinished,
 )
 from bostruct.bench.single_objective.task import Task
-from bostruct.errors import InputError, check_positive, error_message
+from bostruct.bench.single_objective.time_limited_search import RunEnded, TimeLimitedSearch
 from bostruct.runtime.rng import generator_for
 from bostruct.structures import to_ase
 
@@ -42,13 +38,9 @@ VACUUM = 6.0
 """Vacuum around a cluster in its cell, Å; the structure is not periodic."""
 
 
-class _Ended(BaseException):
-    """The run has ended; BEACON goes on after every `Exception`."""
-
-
 @final
 @dataclass(frozen=True)
-class Beacon(CountedSearch):
+class Beacon(TimeLimitedSearch):
     """BEACON with a limit of CPU time.
 
     Args:
@@ -60,34 +52,13 @@ class Beacon(CountedSearch):
     """
 
     name: str = field(default="BEACON", init=False)
-    max_evaluations: int = 100
-    max_cpu_seconds: float = 600.0
     constants: ClassVar[list[float]] = [N_INITIAL, N_CANDIDATES, VACUUM]
+    package: ClassVar[str] = "ase-gpatom"
+    module: ClassVar[str] = "gpatom"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive("max_cpu_seconds", self.max_cpu_seconds, "It is the CPU time of a run, s.")
-        if find_spec("gpatom") is None:
-            way_out = "Install it with pip install ase-gpatom."
-            raise InputError(error_message("ase-gpatom", "be installed", "none", way_out))
-
-    def _is_ended(self, values: dict[str, Any]) -> bool:
-        return bool(values["cpu_seconds"] >= self.max_cpu_seconds)
-
-    def _search(self, task: Task, seed: int, counted: CountingCalculator) -> dict[str, Any]:
-        begin = time.process_time()
-        reason = ""
-        try:
-            with tempfile.TemporaryDirectory() as folder, chdir(folder):
-                _run_beacon(task, seed, counted, begin + self.max_cpu_seconds)
-        except _Ended:
-            pass
-        except Exception as error:  # noqa: BLE001 - the package raises any error
-            reason = f"{type(error).__name__}: {error}"
-        cpu_seconds = time.process_time() - begin
-        if not counted.is_done and not reason:
-            reason = f"{cpu_seconds:.0f} s of CPU time were used"
-        return {"cpu_seconds": cpu_seconds, "reason": reason}
+    def _run_package(self, task: Task, seed: int, counted: CountingCalculator, end: float) -> None:
+        """Run BEACON until the calculator ends it."""
+        _run_beacon(task, seed, counted, end)
 
 
 def covalent_scale(task: Task) -> float:
@@ -173,12 +144,12 @@ def _calculator(task: Task, counted: CountingCalculator, scale: float, end: floa
         ) -> None:
             super().calculate(atoms, properties, system_changes)
             if time.process_time() > end:
-                raise _Ended
+                raise RunEnded
             truth.positions = atoms.positions if atoms.pbc.any() else atoms.positions / scale
             try:
                 energy, forces = truth.get_potential_energy(), counted.get_forces(truth)
             except SearchFinished:
-                raise _Ended from None
+                raise RunEnded from None
             except EvaluationFailed as failure:
                 raise RuntimeError("the evaluation failed") from failure
             factor = 1.0 if atoms.pbc.any() else 1 / scale

@@ -10,25 +10,21 @@ A run ends by success, by its limit of evaluations, or by its limit of CPU time.
 
 from __future__ import annotations
 
-import tempfile
 import time
-from contextlib import chdir
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bostruct.bench.single_objective.baselines import CountedSearch
 from bostruct.bench.single_objective.counting_calculator import (
     CountingCalculator,
     EvaluationFailed,
     SearchFinished,
 )
 from bostruct.bench.single_objective.task import Task
-from bostruct.errors import InputError, check_positive, error_message
+from bostruct.bench.single_objective.time_limited_search import RunEnded, TimeLimitedSearch
 from bostruct.runtime.rng import derive_seed
 from bostruct.spaces.coordinates.coordinate_domain import SupportsDomain
 
@@ -44,13 +40,9 @@ PERIODIC_KERNEL, OTHER_KERNEL = "stdp", "rbf"
 Array = NDArray[np.float64]
 
 
-class _Ended(BaseException):
-    """The run has ended."""
-
-
 @final
 @dataclass(frozen=True)
-class Boss(CountedSearch):
+class Boss(TimeLimitedSearch):
     """BOSS with a limit of CPU time.
 
     Args:
@@ -62,40 +54,15 @@ class Boss(CountedSearch):
     """
 
     name: str = field(default="BOSS", init=False)
-    max_evaluations: int = 100
-    max_cpu_seconds: float = 600.0
     constants: ClassVar[list[float]] = [N_INITIAL, *ENERGY_RANGE]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive("max_cpu_seconds", self.max_cpu_seconds, "It is the CPU time of a run, s.")
-        if find_spec("boss") is None:
-            way_out = "Install it with pip install aalto-boss."
-            raise InputError(error_message("aalto-boss", "be installed", "none", way_out))
+    package: ClassVar[str] = "aalto-boss"
+    module: ClassVar[str] = "boss"
 
     def suits(self, task: Task) -> bool:
         """Return whether the coordinates of the task are named."""
         return isinstance(task.search_space, SupportsDomain)
 
-    def _is_ended(self, values: dict[str, Any]) -> bool:
-        return bool(values["cpu_seconds"] >= self.max_cpu_seconds)
-
-    def _search(self, task: Task, seed: int, counted: CountingCalculator) -> dict[str, Any]:
-        begin = time.process_time()
-        reason = ""
-        try:
-            with tempfile.TemporaryDirectory() as folder, chdir(folder):
-                self._run_boss(task, seed, counted, begin + self.max_cpu_seconds)
-        except _Ended:
-            pass
-        except Exception as error:  # noqa: BLE001 - the package raises any error
-            reason = f"{type(error).__name__}: {error}"
-        cpu_seconds = time.process_time() - begin
-        if not counted.is_done and not reason:
-            reason = f"{cpu_seconds:.0f} s of CPU time were used"
-        return {"cpu_seconds": cpu_seconds, "reason": reason}
-
-    def _run_boss(self, task: Task, seed: int, counted: CountingCalculator, end: float) -> None:
+    def _run_package(self, task: Task, seed: int, counted: CountingCalculator, end: float) -> None:
         """Run BOSS until the evaluations end it."""
         from boss.bo.bo_main import BOMain
 
@@ -105,13 +72,13 @@ class Boss(CountedSearch):
 
         def energy(X: Array) -> float:
             if time.process_time() > end or counted.is_done:
-                raise _Ended
+                raise RunEnded
             x = torch.from_numpy(np.atleast_2d(X)[:1].astype(np.float64))
             atoms = counted.attach(space.decode(domain.project(x)))
             try:
                 values.append(counted.get_potential_energy(atoms))
             except SearchFinished:
-                raise _Ended from None
+                raise RunEnded from None
             except EvaluationFailed:
                 values.append(max(values, default=ENERGY_RANGE[1]))
             return values[-1] - values[0]

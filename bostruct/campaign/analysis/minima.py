@@ -202,9 +202,19 @@ class Minima:
             key=lambda m: (m.energy_above, not m.is_relaxed),
         )
         energies = torch.tensor([m.energy_above for m in inside], dtype=torch.float64)
-        weights = torch.softmax(-energies / (BOLTZMANN_CONSTANT * temperature), 0).tolist()
+        weights = boltzmann_weights(energies, temperature).tolist()
         minima = tuple(replace(m, weight=w) for m, w in zip(inside, weights, strict=True))
         return cls(minima, energy_window, temperature, probability, reason)
+
+
+def boltzmann_weights(energies: Tensor, temperature: float) -> Tensor:
+    """Return the Boltzmann weights of energies `[n]` eV, which add up to 1.
+
+    Args:
+        energies: Energies from any zero on.
+        temperature: Temperature, K.
+    """
+    return torch.softmax(-energies / (BOLTZMANN_CONSTANT * temperature), 0)
 
 
 def _space_with_minima(log: Log) -> Space:
@@ -255,11 +265,10 @@ def _evaluated_minima(log: Log, space: Space) -> list[Minimum]:
     known = {trial.number for trial in _known_trials(log)}
     runs = [run for run in runs if run.trial is None or run.trial in known]
     relaxed = {run.trial for run in runs if run.end is not None}
-    found = []
+    found, is_rigid = [], relaxes_in_other_space(space)
     for trajectory in queue.trajectories:
         if relaxed & {trial.number for trial in trajectory.evaluated}:
             continue
-        is_rigid = relaxes_in_other_space(space)
         converged = None if isinstance(space, DiscreteSpace) else queue.converged_trial(trajectory)
         end = log.with_structures([converged or trajectory.lowest])[0]
         force = None if isinstance(space, DiscreteSpace) else queue.max_force(end)

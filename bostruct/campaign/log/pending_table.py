@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from bostruct.campaign.log.optional_table import read_optional_table
+
 PENDING_TABLE = """
 CREATE TABLE IF NOT EXISTS bostruct_pending (
     step INTEGER PRIMARY KEY REFERENCES bostruct_step (number),
@@ -28,10 +30,4 @@ def read_pending(
         query: Function that returns the rows of an SQL query with its values.
         step: Number of the only step that is read; None reads all.
     """
-    if not query("SELECT name FROM sqlite_master WHERE name = 'bostruct_pending'"):
-        return {}
-    if step is None:
-        rows = query("SELECT step, trials FROM bostruct_pending ORDER BY step")
-    else:
-        rows = query("SELECT step, trials FROM bostruct_pending WHERE step = ?", step)
-    return {row["step"]: row["trials"] for row in rows}
+    return read_optional_table(query, "bostruct_pending", "step", "trials", step)

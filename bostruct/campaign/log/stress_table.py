@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from bostruct.campaign.log.optional_table import read_optional_table
+
 STRESS_TABLE = """
 CREATE TABLE IF NOT EXISTS bostruct_stress (
     trial INTEGER PRIMARY KEY REFERENCES bostruct_trial (number),
@@ -24,10 +26,4 @@ def read_stresses(
         query: Function that returns the rows of an SQL query with its values.
         trial: Number of the only trial that is read; None reads all.
     """
-    if not query("SELECT name FROM sqlite_master WHERE name = 'bostruct_stress'"):
-        return {}
-    if trial is None:
-        rows = query("SELECT trial, stress FROM bostruct_stress ORDER BY trial")
-    else:
-        rows = query("SELECT trial, stress FROM bostruct_stress WHERE trial = ?", trial)
-    return {row["trial"]: row["stress"] for row in rows}
+    return read_optional_table(query, "bostruct_stress", "trial", "stress", trial)

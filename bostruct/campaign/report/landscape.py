@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bostruct import acquisition as acquisitions
 from bostruct.acquisition import Acquisition, AcquisitionContext
-from bostruct.campaign.analysis.minima import BOLTZMANN_CONSTANT
+from bostruct.campaign.analysis.minima import ROOM_TEMPERATURE, boltzmann_weights
 from bostruct.campaign.analysis.recalibration import Recalibration
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
@@ -93,7 +93,9 @@ class Landscape:
     temperature: float
 
     @classmethod
-    def from_log(cls, log: Log, names: Sequence[str] = (), temperature: float = 298.15) -> Self:
+    def from_log(
+        cls, log: Log, names: Sequence[str] = (), temperature: float = ROOM_TEMPERATURE
+    ) -> Self:
         """Return the landscape of a campaign after its last step with a surrogate.
 
         Args:
@@ -258,7 +260,7 @@ def _minima(
         if bool((away.abs().amax(-1) > MAX_STEP).all()):
             kept.append(row)
     energy, std = mean[kept] - mean.min(), variance[kept].sqrt()
-    weight = torch.softmax(-energy / (BOLTZMANN_CONSTANT * temperature), 0)
+    weight = boltzmann_weights(energy, temperature)
     columns = (X[kept], energy, std, weight)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return tuple(SurrogateMinimum(tuple(x), e, s, w) for x, e, s, w in rows)

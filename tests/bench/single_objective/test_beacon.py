@@ -2,7 +2,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from bostruct.bench.single_objective import beacon
+from bostruct.bench.single_objective import time_limited_search
 from bostruct.bench.single_objective.beacon import Beacon, covalent_scale
 from bostruct.bench.single_objective.matter import MATTER
 from bostruct.bench.single_objective.named_tasks import TASKS
@@ -13,13 +13,13 @@ needs_gpatom = pytest.mark.skipif(not INSTALLED, reason="ase-gpatom missing")
 
 
 def test_the_package_is_needed(monkeypatch):
-    monkeypatch.setattr(beacon, "find_spec", lambda name: None)
+    monkeypatch.setattr(time_limited_search, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install ase-gpatom"):
         Beacon()
 
 
 def test_limits_are_checked(monkeypatch):
-    monkeypatch.setattr(beacon, "find_spec", lambda name: object())
+    monkeypatch.setattr(time_limited_search, "find_spec", lambda name: object())
     with pytest.raises(InputError, match="`max_cpu_seconds` must be positive"):
         Beacon(max_cpu_seconds=0.0)
     with pytest.raises(InputError, match="`max_evaluations` must be an integer"):

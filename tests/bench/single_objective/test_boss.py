@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bostruct.bench.single_objective import boss
+from bostruct.bench.single_objective import time_limited_search
 from bostruct.bench.single_objective.boss import Boss
 from bostruct.bench.single_objective.named_tasks import TASKS
 from bostruct.errors import InputError
@@ -18,14 +18,14 @@ needs_boss = pytest.mark.skipif(find_spec("boss") is None, reason="aalto-boss mi
 
 def test_the_package_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The way out is its name."""
-    monkeypatch.setattr(boss, "find_spec", lambda name: None)
+    monkeypatch.setattr(time_limited_search, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install aalto-boss"):
         Boss()
 
 
 def test_limits_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """And it is for named coordinates."""
-    monkeypatch.setattr(boss, "find_spec", lambda name: object())
+    monkeypatch.setattr(time_limited_search, "find_spec", lambda name: object())
     with pytest.raises(InputError, match="`max_cpu_seconds` must be positive"):
         Boss(max_cpu_seconds=0.0)
     with pytest.raises(InputError, match="`max_evaluations` must be an integer"):

@@ -38,6 +38,20 @@ def campaign(n: int = 14) -> bo.Campaign:
     )
 
 
+def one_sided_campaign() -> bo.Campaign:
+    """Energies near one well and on the far side of the other tell that there is another."""
+    space = conformers()
+    phis = torch.tensor([[math.pi], [2.4], [-2.6], [0.35]], dtype=torch.float64)
+    return bo.Campaign(
+        space=space,
+        evaluator=bo.evaluators.Function(butane),
+        search=bo.candidates.BasinHopping(n_candidates=8, n_rounds=2, max_time_fraction=1e-9),
+        initial_structures=space.decode(phis),
+        acquisition=bo.acquisition.LowerConfidenceBound(kappa=0.0),
+        stop=bo.stop.Evaluations(5),
+    )
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("run")
@@ -62,17 +76,8 @@ def test_conformers_of_butane(folder: Path) -> None:
 
 
 def test_what_is_not_evaluated_is_a_minimum_of_the_model(tmp_path: Path) -> None:
-    """Energies near one well and on the far side of the other tell that there is another."""
-    space = conformers()
-    phis = torch.tensor([[math.pi], [2.4], [-2.6], [0.35]], dtype=torch.float64)
-    log = bo.Campaign(
-        space=space,
-        evaluator=bo.evaluators.Function(butane),
-        search=bo.candidates.BasinHopping(n_candidates=8, n_rounds=2, max_time_fraction=1e-9),
-        initial_structures=space.decode(phis),
-        acquisition=bo.acquisition.LowerConfidenceBound(kappa=0.0),
-        stop=bo.stop.Evaluations(5),
-    ).run(tmp_path, progress=False)
+    """A minimum that only the model shows, with its σ."""
+    log = one_sided_campaign().run(tmp_path, progress=False)
     found = Minima.from_log(log, energy_window=10.0)
     (unknown,) = [minimum for minimum in found.minima if minimum.evaluated is None]
     assert is_gauche(to_ase(unknown.structures)[0])
@@ -84,16 +89,7 @@ def test_what_is_not_evaluated_is_a_minimum_of_the_model(tmp_path: Path) -> None
 
 def test_what_is_above_the_window_hides_no_minimum_of_the_model(tmp_path: Path) -> None:
     """All of the other well that was evaluated is a point on its slope, above the window."""
-    space = conformers()
-    phis = torch.tensor([[math.pi], [2.4], [-2.6], [0.35]], dtype=torch.float64)
-    made = bo.Campaign(
-        space=space,
-        evaluator=bo.evaluators.Function(butane),
-        search=bo.candidates.BasinHopping(n_candidates=8, n_rounds=2, max_time_fraction=1e-9),
-        initial_structures=space.decode(phis),
-        acquisition=bo.acquisition.LowerConfidenceBound(kappa=0.0),
-        stop=bo.stop.Evaluations(5),
-    )
+    made = one_sided_campaign()
     log = made.run(tmp_path, progress=False)
     with made.open(tmp_path) as opened:
         opened.retract(4, "the one at the bottom of the other well")

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 import bostruct as bo
 from bostruct.campaign import Log
+from bostruct.campaign.analysis.minima import BOLTZMANN_CONSTANT
 from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.report.landscape import (
-    BOLTZMANN_CONSTANT,
     Landscape,
     acquisition_values,
     display_values,
